@@ -72,14 +72,14 @@ type Job[A any] struct {
 // JobInfo is what a store knows of a job at one moment.
 type JobInfo struct {
 	Facts
-	State    State     `json:"state"`
-	RunAt    time.Time `json:"run_at"`          // when it became or becomes due
-	Run      int       `json:"attempt"`         // the latest attempt's number; 0: never started
-	Errors   int       `json:"errors"`          // attempts that failed
-	Lost     int       `json:"lost"`            // workers that died in a row without progress
-	Waits    string    `json:"waits,omitempty"` // what a blocked job waits for, for people
-	Worker   WorkerID  `json:"worker,omitempty"`
-	Progress *Progress `json:"progress"` // nil: none was reported
+	State    State         `json:"state"`
+	RunAt    time.Time     `json:"run_at"`          // when it became or becomes due
+	Run      int           `json:"attempt"`         // the latest attempt's number; 0: never started
+	Errors   int           `json:"errors"`          // attempts that failed
+	Lost     int           `json:"lost"`            // workers that died in a row without progress
+	Waits    string        `json:"waits,omitempty"` // what a blocked job waits for, for people
+	Worker   WorkerID      `json:"worker,omitempty"`
+	Progress *ProgressInfo `json:"progress"` // nil: none was reported
 	// Outcome, Error, Result and FinishedAt are the latest ended attempt's; zero
 	// when there is none. StartedAt is the running attempt's claim time, or the
 	// latest ended attempt's start.
@@ -121,8 +121,8 @@ type Details struct {
 	Attempts []Attempt `json:"attempts"` // the latest 100, oldest first
 }
 
-// Progress is how far a running job says that it is.
-type Progress struct {
+// ProgressInfo is how far a running job says that it is.
+type ProgressInfo struct {
 	Run     int       `json:"attempt"`
 	Done    int64     `json:"done"`
 	Total   int64     `json:"total"` // 0: unknown
