@@ -52,7 +52,7 @@ func As[E error]() func(error) bool {
 
 // DefaultBackoff waits n⁴ + 15 seconds and a random part of up to 10·(n+1)
 // seconds, where n is how many attempts failed before the latest: 15 to 25 s
-// first, about 20 days over 25 attempts. The formula is Sidekiq's.
+// first, about 17 days over 25 attempts. The formula is Sidekiq's.
 func DefaultBackoff(failed int) time.Duration {
 	n := float64(max(failed-1, 0))
 	seconds := n*n*n*n + 15 + rand.Float64()*10*(n+1)
