@@ -65,7 +65,7 @@ type waiters struct {
 	mu      sync.Mutex
 	byJob   map[ID][]chan look // guarded by mu
 	looking bool               // guarded by mu: the loop runs
-	fresh   chan struct{}      // tells the loop of a new waiter
+	changed chan struct{}      // tells the loop that byJob has changed
 }
 
 type look struct {
@@ -89,16 +89,20 @@ func (w *waiters) join(ctx context.Context, store Store, id ID, answer chan look
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.byJob == nil {
-		w.byJob, w.fresh = map[ID][]chan look{}, make(chan struct{}, 1)
+		w.byJob, w.changed = map[ID][]chan look{}, make(chan struct{}, 1)
 	}
 	w.byJob[id] = append(w.byJob[id], answer)
 	if !w.looking {
 		w.looking = true
 		go w.loop(context.WithoutCancel(ctx), store)
 	}
+	w.tell()
+}
+
+func (w *waiters) tell() {
 	select {
-	case w.fresh <- struct{}{}:
-	default:
+	case w.changed <- struct{}{}:
+	default: // it is told already
 	}
 }
 
@@ -114,10 +118,7 @@ func (w *waiters) leave(id ID, answer chan look) {
 	if w.byJob[id] = rest; len(rest) == 0 {
 		delete(w.byJob, id)
 	}
-	select {
-	case w.fresh <- struct{}{}: // the loop may have nobody left
-	default:
-	}
+	w.tell()
 }
 
 // loop looks until nobody waits. A failing store is asked again: the waiters'
@@ -137,15 +138,36 @@ func (w *waiters) loop(ctx context.Context, store Store) {
 				w.answer(found)
 			}
 		}
-		timer := time.NewTimer(interval)
+		interval = w.pause(interval)
+	}
+}
+
+// pause waits for the next look's time, or until nobody waits, and returns the
+// interval after that. Somebody new brings the look forward, but never makes
+// one of his own.
+func (w *waiters) pause(interval time.Duration) time.Duration {
+	next := time.Now().Add(interval)
+	interval = min(interval*3/2, lastLook)
+	for w.anybody() {
+		timer := time.NewTimer(time.Until(next))
 		select {
 		case <-timer.C:
-			interval = min(interval*3/2, lastLook)
-		case <-w.fresh:
+			return interval
+		case <-w.changed:
 			timer.Stop()
-			interval = firstLook
+		}
+		interval = firstLook
+		if soon := time.Now().Add(firstLook); soon.Before(next) {
+			next = soon
 		}
 	}
+	return interval
+}
+
+func (w *waiters) anybody() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.byJob) > 0
 }
 
 // ids returns who is waited for; nil ends the loop.
