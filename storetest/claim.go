@@ -1,0 +1,254 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+var claimCases = []Case{
+	{"claim/facts", "A claim brings the job's facts, its run number and its counters; the job is running under that worker.", claimFacts},
+	{"claim/arrival", "Within a queue and a priority, jobs are claimed in the order of arrival, whichever handle they came through.", claimArrival},
+	{"claim/priority", "Priority comes before arrival: 0 first, 9 last.", claimPriority},
+	{"claim/queue order", "The order of a pool's queues comes before priority.", claimQueueOrder},
+	{"claim/front", "Jobs that were handed back or rescued come before those of their priority that never started, and after those of a higher one.", claimFront},
+	{"claim/due jobs arrive when due", "A scheduled job arrives when its time has come: those that were ready before come first.", claimPromotedArrival},
+	{"claim/slots", "A claim takes up to its slots for each pool, none for a pool without.", claimSlots},
+	{"claim/shared queue", "Two pools that serve the same queue never get the same job.", claimSharedQueue},
+	{"claim/other queues", "Jobs of queues that no pool serves are left alone.", claimOtherQueues},
+	{"claim/nothing", "When there was nothing to take, there is no claim row.", claimNothing},
+	{"claim/held", "What was claimed is named by one claim row under (worker, seq) until it is released.", claimHeld},
+	{"claim/great args", "Arguments over 8 KiB are left out and loaded by LoadArgs; those of 8 KiB come along.", claimGreatArgs},
+	{"claim/load args of no job", "LoadArgs of a job that does not exist is ErrNotFound.", claimLoadNothing},
+	{"claim/deleted job", "A deleted job is not claimed, or is marked as missing.", claimDeleted},
+	{"claim/concurrent", "Many workers on several handles claim at once: each job goes to exactly one of them.", claimConcurrent},
+}
+
+func claimFacts(r *rig) {
+	job := offstage.NewJob{
+		Kind: "send_mail", Queue: "mail", Priority: 3, Args: []byte(`{"to":"x"}`), MaxAttempts: 7, Timeout: 90 * time.Second,
+		Unique: &offstage.UniqueKey{Key: []byte("0123456789abcdef"), Mode: offstage.Skip},
+		Extra:  offstage.Extra{Tags: []string{"a"}, Metadata: map[string]string{"k": "v"}},
+	}
+	id := r.insertOne(job)
+	facts := r.get(id).Facts
+	w := r.worker()
+	jobs := w.claim(pool(1, "other"), pool(1, "mail"))
+	if len(jobs) != 1 {
+		r.Fatalf("claimed %d jobs, want 1", len(jobs))
+	}
+	got := jobs[0]
+	sameTime(r, "created at", got.CreatedAt, facts.CreatedAt)
+	got.CreatedAt = facts.CreatedAt
+	same(r, "facts", got.Facts, facts)
+	same(r, "pool", got.Pool, 1)
+	same(r, "run, errors, lost", [3]int{got.Run, got.Errors, got.Lost}, [3]int{1, 0, 0})
+	same(r, "flags", [4]bool{got.ArgsDeferred, got.Missing, got.CancelAsked, got.KindPaused}, [4]bool{})
+	info := r.get(id)
+	same(r, "state", info.State, offstage.Running)
+	same(r, "run", info.Run, 1)
+	same(r, "worker", info.Worker, w.id)
+	if info.StartedAt.IsZero() || !info.FinishedAt.IsZero() {
+		r.Errorf("a running job has started at %v and finished at %v", info.StartedAt, info.FinishedAt)
+	}
+}
+
+func claimArrival(r *rig) {
+	peer := r.peer()
+	want := r.insert(echoes(5)...)
+	for range 3 {
+		inserted, err := peer.Insert(r.Context(), echoes(2))
+		r.must(err, "insert by another handle")
+		want = append(want, inserted[0].ID, inserted[1].ID, r.insertOne(echo()))
+	}
+	w := r.worker()
+	got := idsOf(w.take(6))
+	for range 8 {
+		got = append(got, w.takeOne().ID)
+	}
+	same(r, "order", got, want)
+}
+
+func claimPriority(r *rig) {
+	var jobs []offstage.NewJob
+	for _, priority := range []int{5, 9, 0, 5, 1, 0, 9} {
+		jobs = append(jobs, echoIn(offstage.DefaultQueue, priority))
+	}
+	ids := r.insert(jobs...)
+	want := []offstage.ID{ids[2], ids[5], ids[4], ids[0], ids[3], ids[1], ids[6]}
+	w := r.worker()
+	got := idsOf(w.take(4))
+	for range 3 {
+		got = append(got, w.takeOne().ID)
+	}
+	same(r, "order", got, want)
+}
+
+func claimQueueOrder(r *rig) {
+	ids := r.insert(echoIn("b", 0), echoIn("a", 9), echoIn("c", 0), echoIn("a", 5), echoIn("b", 9))
+	w := r.worker()
+	got := idsOf(w.claim(pool(3, "a", "b", "c")))
+	same(r, "first", got, []offstage.ID{ids[3], ids[1], ids[0]})
+	got = idsOf(w.claim(pool(3, "c", "b", "a")))
+	same(r, "then, in the other order of queues", got, []offstage.ID{ids[2], ids[4]})
+}
+
+func claimFront(r *rig) {
+	ids := r.insert(echoes(4)...)
+	w, dying := r.worker(), r.worker()
+	w.counted(w.takeOne().interrupted())
+	back := w.takeOne()
+	same(r, "claimed after it was handed back", back.ID, ids[0])
+	same(r, "its run", back.Run, 2)
+	same(r, "claimed by another", dying.takeOne().ID, ids[1])
+	same(r, "rescued", dying.die(), 1)
+	urgent := r.insertOne(echoIn(offstage.DefaultQueue, 1))
+	r.insertOne(echo())
+	got := idsOf(w.take(3))
+	same(r, "order", got, []offstage.ID{urgent, ids[1], ids[2]})
+}
+
+func claimPromotedArrival(r *rig) {
+	late := r.insertOne(echoAfter(time.Minute))
+	first := r.insertOne(echo())
+	r.pass(time.Minute)
+	same(r, "promoted", r.chore(offstage.Promote), 1)
+	last := r.insertOne(echo())
+	same(r, "order", idsOf(r.worker().take(3)), []offstage.ID{first, late, last})
+}
+
+func claimSlots(r *rig) {
+	var jobs []offstage.NewJob
+	for _, queue := range []string{"a", "b", "c"} {
+		for range 5 {
+			jobs = append(jobs, echoIn(queue, 5))
+		}
+	}
+	r.insert(jobs...)
+	got := map[string]int{}
+	for _, job := range r.worker().claim(pool(2, "a"), pool(0, "b"), pool(3, "c")) {
+		got[fmt.Sprint(job.Pool, job.Queue)]++
+	}
+	same(r, "taken", got, map[string]int{"0a": 2, "2c": 3})
+}
+
+func claimSharedQueue(r *rig) {
+	ids := r.insert(echoes(7)...)
+	jobs := r.worker().claim(pool(3, offstage.DefaultQueue), pool(9, "other", offstage.DefaultQueue))
+	count := map[offstage.ID]int{}
+	pools := map[int]int{}
+	for _, job := range jobs {
+		count[job.ID]++
+		pools[job.Pool]++
+	}
+	for _, id := range ids {
+		if count[id] != 1 {
+			r.Errorf("job %d was claimed %d times", id, count[id])
+		}
+	}
+	same(r, "by pool", pools, map[int]int{0: 3, 1: 4})
+}
+
+func claimOtherQueues(r *rig) {
+	id := r.insertOne(echoIn("elsewhere", 0))
+	same(r, "claimed", len(r.worker().claim(pool(5, offstage.DefaultQueue), pool(5, "unheard-of"))), 0)
+	r.wantState(offstage.Ready, id)
+}
+
+func claimNothing(r *rig) {
+	w := r.worker()
+	same(r, "claimed", len(w.claim(pool(5, offstage.DefaultQueue))), 0)
+	same(r, "claim rows", len(w.beat().Held), 0)
+	claims, err := r.store.Claims(r.Context(), w.id)
+	r.must(err, "claims")
+	same(r, "claims", len(claims), 0)
+}
+
+func claimHeld(r *rig) {
+	r.insert(echoes(3)...)
+	w, other := r.worker(), r.worker()
+	w.claim(pool(1, "other"))
+	jobs := w.take(2)
+	more := w.takeOne()
+	same(r, "claim rows", len(w.beat().Held), 2)
+	same(r, "claim rows of another worker", len(other.beat().Held), 0)
+	w.finishAll([]offstage.Result{jobs[0].completed(), jobs[1].completed()}, jobs[0].claim)
+	same(r, "claim rows after a release", w.beat().Held, []int64{more.claim})
+	same(r, "held", w.holds(), []offstage.HeldJob{{Job: more.ID, Run: 1}})
+}
+
+func claimGreatArgs(r *rig) {
+	small, great := echo(), echo()
+	small.Args = []byte(`"` + strings.Repeat("s", 8<<10-2) + `"`)
+	great.Args = []byte(`"` + strings.Repeat("g", 8<<10-1) + `"`)
+	r.insert(small, great)
+	jobs := r.worker().take(2)
+	same(r, "8 KiB are deferred", jobs[0].ArgsDeferred, false)
+	same(r, "8 KiB", string(jobs[0].Args), string(small.Args))
+	same(r, "more are deferred", jobs[1].ArgsDeferred, true)
+	same(r, "bytes of what is deferred", len(jobs[1].Args), 0)
+	args, err := r.store.LoadArgs(r.Context(), jobs[1].ID)
+	r.must(err, "load args")
+	same(r, "loaded", string(args), string(great.Args))
+}
+
+func claimLoadNothing(r *rig) {
+	if _, err := r.store.LoadArgs(r.Context(), 1<<40); !errors.Is(err, offstage.ErrNotFound) {
+		r.Errorf("got %v, want ErrNotFound", err)
+	}
+}
+
+func claimDeleted(r *rig) {
+	ids := r.insert(echoes(2)...)
+	r.apply(offstage.Change{Verb: offstage.VerbDelete, Job: ids[0]})
+	for _, job := range r.worker().claim(pool(5, offstage.DefaultQueue)) {
+		if job.ID == ids[0] && !job.Missing {
+			r.Error("the deleted job was claimed as if it were there")
+		}
+	}
+	r.wantState(offstage.Running, ids[1])
+}
+
+func claimConcurrent(r *rig) {
+	const jobs, workers = 300, 6
+	ids := r.insert(echoes(jobs)...)
+	stores := []offstage.Store{r.store, r.peer()}
+	var mu sync.Mutex
+	claimed := map[offstage.ID]int{}
+	var group sync.WaitGroup
+	for g := range workers {
+		w := r.workerOn(stores[g%2], offstage.WorkerInfo{Queues: []string{offstage.DefaultQueue}})
+		group.Go(func() {
+			for seq := int64(1); ; seq++ {
+				claim, err := w.store.Claim(r.Context(), offstage.ClaimRequest{
+					Worker: w.id, Seq: seq, Pools: []offstage.PoolRequest{pool(7, offstage.DefaultQueue)},
+				})
+				if err != nil {
+					r.Errorf("claim: %v", err)
+					return
+				}
+				mu.Lock()
+				for _, job := range claim.Jobs {
+					claimed[job.ID]++
+				}
+				all := len(claimed) == jobs
+				mu.Unlock()
+				if all || len(claim.Jobs) == 0 && !claim.Pending {
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	for _, id := range ids {
+		if claimed[id] > 1 {
+			r.Errorf("job %d was claimed %d times", id, claimed[id])
+		}
+	}
+	rest := r.worker().claim(pool(jobs, offstage.DefaultQueue))
+	same(r, "claimed in all", len(claimed)+len(rest), jobs)
+}

@@ -1,0 +1,264 @@
+package storetest
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+var rescueCases = []Case{
+	{"rescue/lost", "A rescue ends the running attempts of a dead worker as lost; their jobs are ready, with one more lost and no more errors.", rescueLost},
+	{"rescue/gone", "A worker that was taken for dead is told so by its next beat, and is forgotten when it holds nothing.", rescueGone},
+	{"rescue/counter unchanged", "A rescue takes the peer for dead if its counter still is what was seen.", rescueUnchanged},
+	{"rescue/counter moved", "A rescue of a peer that has beaten since it was seen does nothing.", rescueMoved},
+	{"rescue/pages", "A rescue ends up to limit attempts and says whether more are left.", rescuePages},
+	{"rescue/poison", "A job that too many workers in a row died of fails, and says why.", rescuePoison},
+	{"rescue/cancel asked", "A lost job whose cancel was asked for is cancelled.", rescueCancelAsked},
+	{"rescue/zombie after", "A result that comes after its claim was rescued is refused.", rescueZombieAfter},
+	{"rescue/zombie before", "A result that comes before the rescue counts, and the rescue leaves that job alone.", rescueZombieBefore},
+	{"rescue/zombie between", "Between two pages of a rescue, a result counts if its attempt has not been ended yet.", rescueZombieBetween},
+	{"rescue/many at once", "Many may rescue one worker at once; each attempt is ended once.", rescueMany},
+	{"rescue/nobody", "Rescuing a worker that nobody knows does nothing.", rescueNobody},
+}
+
+func rescueLost(r *rig) {
+	ids := r.insert(echoes(2)...)
+	w, other := r.worker(), r.worker()
+	first := w.takeOne()
+	result := first.interrupted()
+	result.Errors = 2
+	w.finishAll([]offstage.Result{result}, result.Claim)
+	w.take(2)
+	same(r, "rescued", w.die(), 2)
+	got := r.get(ids[0])
+	same(r, "state", got.State, offstage.Ready)
+	same(r, "outcome", got.Outcome, offstage.OutcomeLost)
+	same(r, "run, errors, lost", [3]int{got.Run, got.Errors, got.Lost}, [3]int{2, 2, 1})
+	attempt := got.Attempts[1]
+	same(r, "attempt's outcome and next", attempt.Outcome.String()+" "+attempt.Next.String(), "lost ready")
+	same(r, "attempt's worker", attempt.Worker, w.id)
+	if attempt.Error == "" {
+		r.Error("a lost attempt says nothing")
+	}
+	jobs := other.take(2)
+	same(r, "claimed", idsOf(jobs), ids)
+	same(r, "run, errors, lost", [3]int{jobs[0].Run, jobs[0].Errors, jobs[0].Lost}, [3]int{3, 2, 1})
+}
+
+func rescueGone(r *rig) {
+	r.insertOne(echo())
+	w, other := r.worker(), r.worker()
+	w.takeOne()
+	w.die()
+	if _, err := r.store.Beat(r.Context(), w.id); !errors.Is(err, offstage.ErrGone) {
+		r.Errorf("its beat: got %v, want ErrGone", err)
+	}
+	if _, seen := other.sees(w); seen {
+		r.Error("a worker that was rescued to the end is still seen")
+	}
+	same(r, "held", len(w.holds()), 0)
+}
+
+func rescueUnchanged(r *rig) {
+	id := r.insertOne(echo())
+	w, other := r.worker(), r.worker()
+	w.takeOne()
+	w.beat()
+	peer, seen := other.sees(w)
+	same(r, "seen", seen, true)
+	same(r, "dead", peer.Dead, false)
+	rescued, more, err := r.store.Rescue(r.Context(), peer, 10)
+	r.must(err, "rescue")
+	same(r, "rescued", rescued, 1)
+	same(r, "more", more, false)
+	r.wantState(offstage.Ready, id)
+	if _, err := r.store.Beat(r.Context(), w.id); !errors.Is(err, offstage.ErrGone) {
+		r.Errorf("its beat: got %v, want ErrGone", err)
+	}
+}
+
+func rescueMoved(r *rig) {
+	id := r.insertOne(echo())
+	w, other := r.worker(), r.worker()
+	job := w.takeOne()
+	peer, _ := other.sees(w)
+	w.beat()
+	rescued, more, err := r.store.Rescue(r.Context(), peer, 10)
+	r.must(err, "rescue")
+	same(r, "rescued", rescued, 0)
+	same(r, "more", more, false)
+	r.wantState(offstage.Running, id)
+	w.beat()
+	w.counted(job.completed())
+}
+
+func rescuePages(r *rig) {
+	ids := r.insert(echoes(10)...)
+	w, other := r.worker(), r.worker()
+	w.take(3)
+	w.take(3)
+	w.take(4)
+	total := 0
+	for calls := 1; ; calls++ {
+		rescued, more, err := other.store.Rescue(r.Context(), offstage.Peer{ID: w.id, Dead: true}, 4)
+		r.must(err, "rescue")
+		if rescued > 4 {
+			r.Errorf("one call rescued %d, more than its limit of 4", rescued)
+		}
+		total += rescued
+		if calls == 1 {
+			same(r, "more after the first page", more, true)
+			if _, err := r.store.Beat(r.Context(), w.id); !errors.Is(err, offstage.ErrGone) {
+				r.Errorf("a beat between the pages: got %v, want ErrGone", err)
+			}
+			peer, seen := other.sees(w)
+			same(r, "seen and dead between the pages", [2]bool{seen, peer.Dead}, [2]bool{true, true})
+		}
+		if !more {
+			break
+		}
+		if calls == 10 {
+			r.Fatal("a rescue says for ever that there is more to do")
+		}
+	}
+	same(r, "rescued", total, 10)
+	r.wantState(offstage.Ready, ids...)
+}
+
+func rescuePoison(r *rig) {
+	id := r.insertOne(echo())
+	for death := 1; death <= offstage.MaxLost; death++ {
+		w := r.worker()
+		job := w.takeOne()
+		same(r, "lost before", job.Lost, death-1)
+		same(r, "rescued", w.die(), 1)
+	}
+	got := r.get(id)
+	same(r, "state", got.State, offstage.Failed)
+	same(r, "outcome", got.Outcome, offstage.OutcomeLost)
+	same(r, "attempts", len(got.Attempts), offstage.MaxLost)
+	if !strings.Contains(got.Error, "3 workers in a row died") {
+		r.Errorf("its error is %q", got.Error)
+	}
+	second := r.insertOne(echo())
+	w := r.worker()
+	job := w.takeOne()
+	same(r, "claimed", job.ID, second)
+	progressed := job.interrupted()
+	progressed.Lost = offstage.MaxLost - 1
+	w.counted(progressed)
+	job = w.takeOne()
+	progressed = job.interrupted()
+	progressed.Lost = 0 // it made progress
+	w.counted(progressed)
+	w.takeOne()
+	w.die()
+	r.wantState(offstage.Ready, second)
+}
+
+func rescueCancelAsked(r *rig) {
+	ids := r.insert(echoes(2)...)
+	w := r.worker()
+	w.take(2)
+	same(r, "answer", r.apply(offstage.Change{Verb: offstage.VerbCancel, Job: ids[0]}), offstage.Running)
+	same(r, "cancel asked", r.get(ids[0]).CancelAsked, true)
+	same(r, "rescued", w.die(), 2)
+	got := r.get(ids[0])
+	same(r, "state", got.State, offstage.Cancelled)
+	same(r, "outcome", got.Outcome, offstage.OutcomeLost)
+	r.wantState(offstage.Ready, ids[1])
+	same(r, "cancels left", len(r.worker().beat().Cancels), 0)
+}
+
+func rescueZombieAfter(r *rig) {
+	id := r.insertOne(echo())
+	w, other := r.worker(), r.worker()
+	job := w.takeOne()
+	w.die()
+	same(r, "verdict while the job is ready", w.verdictOf(job.completed()), offstage.Refused)
+	r.wantState(offstage.Ready, id)
+	again := other.takeOne()
+	same(r, "verdict while it runs again", w.verdictOf(job.completed()), offstage.Refused)
+	r.wantState(offstage.Running, id)
+	other.counted(again.completedWith(`"second"`))
+	same(r, "verdict after its end", w.verdictOf(job.completedWith(`"first"`)), offstage.Refused)
+	got := r.get(id)
+	same(r, "result", string(got.Result), `"second"`)
+	same(r, "attempts", len(got.Attempts), 2)
+}
+
+func rescueZombieBefore(r *rig) {
+	ids := r.insert(echoes(2)...)
+	w := r.worker()
+	jobs := w.take(2)
+	w.counted(jobs[0].completed())
+	same(r, "rescued", w.die(), 1)
+	r.wantState(offstage.Completed, ids[0])
+	r.wantState(offstage.Ready, ids[1])
+	same(r, "attempts", len(r.get(ids[0]).Attempts), 1)
+}
+
+func rescueZombieBetween(r *rig) {
+	r.insert(echoes(2)...)
+	w := r.worker()
+	jobs := w.take(2)
+	peer := offstage.Peer{ID: w.id, Dead: true}
+	rescued, more, err := r.store.Rescue(r.Context(), peer, 1)
+	r.must(err, "rescue")
+	same(r, "rescued", rescued, 1)
+	same(r, "more", more, true)
+	left := jobs[0]
+	if r.get(left.ID).State != offstage.Running {
+		left = jobs[1]
+	}
+	same(r, "verdict", w.verdictOf(left.completed()), offstage.Counted)
+	same(r, "rescued then", w.die(), 0)
+	r.wantState(offstage.Completed, left.ID)
+}
+
+func rescueMany(r *rig) {
+	const jobs = 40
+	ids := r.insert(echoes(jobs)...)
+	w := r.worker()
+	w.take(jobs)
+	stores := []offstage.Store{r.store, r.peer()}
+	var mu sync.Mutex
+	total := 0
+	var group sync.WaitGroup
+	for g := range 6 {
+		group.Go(func() {
+			for more := true; more; {
+				rescued, left, err := stores[g%2].Rescue(r.Context(), offstage.Peer{ID: w.id, Dead: true}, 7)
+				if err != nil && offstage.ClassOf(err) != offstage.FaultBusy {
+					r.Errorf("rescue: %v", err)
+					return
+				}
+				more = left || err != nil
+				mu.Lock()
+				total += rescued
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	same(r, "rescued", total, jobs)
+	for _, id := range ids {
+		same(r, "attempts", len(r.get(id).Attempts), 1)
+	}
+	same(r, "claimed", len(r.worker().take(jobs)), jobs)
+}
+
+func rescueNobody(r *rig) {
+	id := r.insertOne(echo())
+	w := r.worker()
+	w.takeOne()
+	rescued, more, err := r.store.Rescue(r.Context(), offstage.Peer{ID: 1 << 40, Dead: true}, 10)
+	r.must(err, "rescue")
+	same(r, "rescued", rescued, 0)
+	same(r, "more", more, false)
+	r.pass(time.Minute)
+	r.wantState(offstage.Running, id)
+}
