@@ -1,0 +1,148 @@
+package offstagetest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+// member is a registered worker.
+type member struct {
+	info    offstage.WorkerInfo
+	since   time.Time
+	counter int64
+	dead    bool // taken for dead: its claims are being rescued
+}
+
+// Register makes a worker known; see [offstage.Registry].
+func (s *Store) Register(ctx context.Context, info offstage.WorkerInfo) (offstage.WorkerID, error) {
+	if err := s.lock(ctx); err != nil {
+		return 0, err
+	}
+	defer s.mu.Unlock()
+	now := time.Now()
+	info.Queues, info.Kinds = slices.Clone(info.Queues), slices.Clone(info.Kinds)
+	s.lastWorker++
+	s.workers[s.lastWorker] = &member{info: info, since: now}
+	for _, queue := range info.Queues {
+		s.queueNamed(queue)
+	}
+	for _, kind := range info.Kinds {
+		s.kindNamed(kind.Name).retention = kind.Retention
+	}
+	s.unblock(len(s.jobs), now)
+	return s.lastWorker, nil
+}
+
+// Beat says that a worker lives; see [offstage.Registry].
+func (s *Store) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Beat, error) {
+	if err := s.lock(ctx); err != nil {
+		return offstage.Beat{}, err
+	}
+	defer s.mu.Unlock()
+	w := s.workers[worker]
+	if w == nil || w.dead {
+		return offstage.Beat{}, offstage.ErrGone
+	}
+	w.counter++
+	beat := offstage.Beat{Held: s.seqs(worker)}
+	for id, peer := range s.workers {
+		if id != worker {
+			beat.Peers = append(beat.Peers, offstage.Peer{ID: id, Counter: peer.counter, Dead: peer.dead})
+		}
+	}
+	slices.SortFunc(beat.Peers, func(a, b offstage.Peer) int { return cmp.Compare(a.ID, b.ID) })
+	for _, id := range s.ids {
+		if j := s.find(id); j != nil && j.cancel {
+			beat.Cancels = append(beat.Cancels, id)
+		}
+	}
+	return beat, nil
+}
+
+// Rescue takes a peer for dead and ends its attempts as lost; see
+// [offstage.Registry].
+func (s *Store) Rescue(ctx context.Context, peer offstage.Peer, limit int) (int, bool, error) {
+	if err := s.lock(ctx); err != nil {
+		return 0, false, err
+	}
+	defer s.mu.Unlock()
+	w := s.workers[peer.ID]
+	if w != nil && !w.dead && !peer.Dead && w.counter != peer.Counter {
+		return 0, false, nil
+	}
+	if w != nil {
+		w.dead = true
+	}
+	rescued, now := 0, time.Now()
+	for _, seq := range s.seqs(peer.ID) {
+		key := claimKey{peer.ID, seq}
+		for _, held := range s.claims[key].jobs {
+			j := s.jobs[held.Job]
+			if j.attempt(held.Run) != nil {
+				continue
+			}
+			if rescued == limit {
+				return rescued, true, nil
+			}
+			s.end(j, lost(j), now)
+			rescued++
+		}
+		s.releaseClaim(key)
+	}
+	delete(s.workers, peer.ID)
+	return rescued, false, nil
+}
+
+// lost is the result of an attempt whose worker died. It bears no claim: were the
+// worker alive after all, its own result must not be taken for a repeat.
+func lost(j *job) *offstage.Result {
+	result := &offstage.Result{
+		Job: j.ID, Run: j.run, Outcome: offstage.OutcomeLost, Next: offstage.Ready,
+		Errors: j.errors, Lost: j.lost + 1, Error: "the worker died",
+	}
+	if result.Lost >= offstage.MaxLost {
+		result.Next = offstage.Failed
+		result.Error = fmt.Sprintf("%d workers in a row died while running this job", result.Lost)
+	}
+	return result
+}
+
+// Unregister forgets a worker; see [offstage.Registry]. One that holds claims is
+// dead from now on.
+func (s *Store) Unregister(ctx context.Context, worker offstage.WorkerID) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	if s.leader.worker == worker {
+		s.leader.until = time.Time{}
+	}
+	switch w := s.workers[worker]; {
+	case w == nil:
+	case len(s.seqs(worker)) > 0:
+		w.dead = true
+	default:
+		delete(s.workers, worker)
+	}
+	return nil
+}
+
+// handled returns the kinds that living workers handle.
+func (s *Store) handled() map[string]bool {
+	kinds := map[string]bool{}
+	for w := range maps.Values(s.workers) {
+		if w.dead {
+			continue
+		}
+		for _, kind := range w.info.Kinds {
+			kinds[kind.Name] = true
+		}
+	}
+	return kinds
+}
