@@ -62,8 +62,6 @@ func virtual(t *testing.T, o Options, test func(t *testing.T, c *Client)) {
 	})
 }
 
-func always() string { return devices }
-
 // asUnavailable fails the test unless err is an *UnavailableError.
 func asUnavailable(t *testing.T, err error) *UnavailableError {
 	t.Helper()
