@@ -184,10 +184,10 @@ func (r *reference) rescue(worker offstage.WorkerID) {
 			j.ends[j.run] = claimKey{}
 			j.lost++
 			switch {
-			case j.asked:
-				r.end(j, offstage.Cancelled)
 			case j.lost >= offstage.MaxLost:
 				r.end(j, offstage.Failed)
+			case j.asked:
+				r.end(j, offstage.Cancelled)
 			default:
 				r.wait(j, offstage.Ready, 0, 0)
 			}
@@ -241,7 +241,7 @@ func (r *reference) apply(c offstage.Change) (after offstage.State, allowed bool
 		if !waiting {
 			return j.state, false
 		}
-		j.priority = c.Priority
+		j.priority, j.arrived = c.Priority, r.tick
 	}
 	return j.state, true
 }

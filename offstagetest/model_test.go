@@ -1,0 +1,9 @@
+package offstagetest_test
+
+import (
+	"testing"
+
+	"github.com/offstagehq/offstage/internal/model"
+)
+
+func TestModel(t *testing.T) { model.Run(t, harness) }
