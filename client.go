@@ -215,6 +215,7 @@ type namedArgs struct {
 
 // Kind returns the name.
 func (n namedArgs) Kind() string                 { return n.kind }
+// MarshalJSON writes the value alone.
 func (n namedArgs) MarshalJSON() ([]byte, error) { return json.Marshal(n.value) }
 
 // With adds options to single arguments, as for one job of an EnqueueMany.
@@ -225,8 +226,10 @@ type argsWith struct {
 	options []Option
 }
 
+// MarshalJSON writes the arguments alone.
 func (a argsWith) MarshalJSON() ([]byte, error) { return json.Marshal(a.Args) }
 
+// EnqueueOptions are the arguments' own, then the added ones.
 func (a argsWith) EnqueueOptions() []Option {
 	if own, ok := a.Args.(WithOptions); ok {
 		return append(own.EnqueueOptions(), a.options...)
