@@ -214,7 +214,8 @@ type namedArgs struct {
 }
 
 // Kind returns the name.
-func (n namedArgs) Kind() string                 { return n.kind }
+func (n namedArgs) Kind() string { return n.kind }
+
 // MarshalJSON writes the value alone.
 func (n namedArgs) MarshalJSON() ([]byte, error) { return json.Marshal(n.value) }
 
