@@ -1,0 +1,327 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+// book is what this process believes that it holds: its free slots, its claims,
+// and the attempts that have not ended.
+type book struct {
+	mu       sync.Mutex
+	free     []int                    // guarded by mu: slots of each pool
+	claiming int64                    // guarded by mu: the Seq of the claim in flight; 0: none
+	claims   map[claimKey]*claim      // guarded by mu: until their release is recorded
+	attempts map[offstage.ID]*attempt // guarded by mu: claimed and not ended; the latest of each job
+	live     map[*attempt]struct{}    // guarded by mu: all of them
+	doubtful map[claimKey]bool        // guarded by mu: claims whose answer was lost
+	wakeIn   int                      // guarded by mu: freed slots until hungry is signalled; negative: never
+	hungry   signal                   // wakes the fetching goroutine
+	quiet    signal                   // an attempt has ended
+}
+
+type claimKey struct {
+	session *session
+	seq     int64
+}
+
+// claim is a claim row that the store holds for this process.
+type claim struct {
+	claimKey
+	open int // guarded by book.mu: jobs whose end is not recorded
+}
+
+// attempt is one claimed job on its way through this process.
+type attempt struct {
+	job   offstage.ClaimedJob
+	claim *claim
+	pool  int // index into Config.Pools
+	kind  *kind
+	// entering holds up the attempts of later ranks; nil once the handler was
+	// entered, or will not be soon. It belongs to the attempt's goroutine.
+	entering *sync.WaitGroup
+
+	cancel    context.CancelCauseFunc // guarded by book.mu until armed: ends the context
+	asked     error                   // guarded by book.mu: the cause, if it was asked for before there was a context
+	done      <-chan struct{}         // guarded by book.mu: of the handler's context; nil: not started
+	ignoring  time.Time               // guarded by book.mu: since when its end was seen to be ignored
+	reported  bool                    // guarded by book.mu: as deaf
+	settling  bool                    // guarded by book.mu: the handler has returned
+	abandoned bool                    // guarded by book.mu: the worker has written its end and left
+}
+
+func newBook(pools []Pool, hungry signal) *book {
+	b := &book{
+		hungry: hungry, wakeIn: -1,
+		claims: map[claimKey]*claim{}, attempts: map[offstage.ID]*attempt{}, live: map[*attempt]struct{}{},
+		doubtful: map[claimKey]bool{}, quiet: newSignal(),
+	}
+	for _, pool := range pools {
+		b.free = append(b.free, pool.Slots)
+	}
+	return b
+}
+
+// begin notes that a claim is being made; its Seq may turn up in the store at
+// any time from now.
+func (b *book) begin(seq int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claiming = seq
+}
+
+// fail notes that a claim was not made or, with doubt, that nobody knows.
+func (b *book) fail(s *session, seq int64, doubt bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claiming = 0
+	if doubt {
+		b.doubtful[claimKey{s, seq}] = true
+	}
+}
+
+// enter notes what a claim brought and takes the slots for it. Attempts have
+// their pools by then, nothing else.
+func (b *book) enter(s *session, seq int64, attempts []*attempt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claiming = 0
+	if len(attempts) == 0 {
+		return
+	}
+	c := &claim{claimKey: claimKey{s, seq}, open: len(attempts)}
+	b.claims[c.claimKey] = c
+	for _, a := range attempts {
+		a.claim = c
+		b.free[a.pool]--
+		b.attempts[a.job.ID] = a
+		b.live[a] = struct{}{}
+	}
+}
+
+// adopt notes a claim that was found in the store, with so many open jobs, so
+// that they can be handed back. It answers nil if it is known by now.
+func (b *book) adopt(s *session, seq int64, open int) *claim {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := claimKey{s, seq}
+	delete(b.doubtful, key)
+	if b.claims[key] != nil {
+		return nil
+	}
+	c := &claim{claimKey: key, open: open}
+	b.claims[key] = c
+	return c
+}
+
+// arm gives an attempt what ends its context.
+func (b *book) arm(a *attempt, cancel context.CancelCauseFunc) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a.cancel = cancel; a.asked != nil {
+		cancel(a.asked)
+	}
+}
+
+// stop ends an attempt's context. It is called with the book's mu held.
+func (a *attempt) stop(cause error) {
+	if a.cancel != nil {
+		a.cancel(cause)
+	} else if a.asked == nil {
+		a.asked = cause
+	}
+}
+
+// started notes that the attempt's handler runs under a context with that done.
+func (b *book) started(a *attempt, done <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a.done = done
+}
+
+// leave notes that an attempt has ended here and frees its slot. It answers
+// false if the worker has left before.
+func (b *book) leave(a *attempt) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a.abandoned {
+		return false
+	}
+	b.free[a.pool]++
+	if b.attempts[a.job.ID] == a {
+		delete(b.attempts, a.job.ID)
+	}
+	delete(b.live, a)
+	b.quiet.set()
+	if b.wakeIn--; b.wakeIn == 0 {
+		b.hungry.set()
+	}
+	return true
+}
+
+// slots returns the free slots of each pool. Until it is asked again, it does
+// not wake the fetching goroutine for each slot that becomes free.
+func (b *book) slots() []int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wakeIn = -1
+	return append([]int(nil), b.free...)
+}
+
+// wakeAfter wakes the fetching goroutine once so many more slots have become
+// free since slots was asked.
+func (b *book) wakeAfter(free []int, more int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range free {
+		more -= max(b.free[i]-free[i], 0)
+	}
+	if b.wakeIn = more; more <= 0 {
+		b.hungry.set()
+	}
+}
+
+// cancel ends the context of the job's attempt, if it is here.
+func (b *book) cancel(id offstage.ID, cause error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a := b.attempts[id]; a != nil {
+		a.stop(cause)
+	}
+}
+
+// cancelAll ends the contexts of a session's attempts; nil means every session.
+func (b *book) cancelAll(s *session, cause error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for a := range b.live {
+		if s == nil || a.claim.session == s {
+			a.stop(cause)
+		}
+	}
+}
+
+// open returns the Seqs of a session's claims of which attempts have not ended.
+func (b *book) open(s *session) map[int64]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	seqs := map[int64]bool{}
+	for a := range b.live {
+		if a.claim.session == s {
+			seqs[a.claim.seq] = true
+		}
+	}
+	return seqs
+}
+
+// cancelClaims ends the contexts of the attempts of these claims.
+func (b *book) cancelClaims(s *session, seqs map[int64]bool, cause error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for a := range b.live {
+		if a.claim.session == s && seqs[a.claim.seq] {
+			a.stop(cause)
+		}
+	}
+}
+
+// knows reports whether a Seq that the store holds is accounted for, and if not,
+// whether that is beyond doubt already.
+func (b *book) knows(s *session, seq int64) (known, sure bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := claimKey{s, seq}
+	return b.claims[key] != nil || b.claiming == seq, b.doubtful[key]
+}
+
+// running returns how many attempts have not ended.
+func (b *book) running() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.live)
+}
+
+// settles notes that the attempt's handler has returned, though the attempt keeps
+// its slot until its end is known.
+func (b *book) settles(a *attempt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a.done, a.settling = nil, true
+}
+
+// abandon gives up the attempts that have not ended: what their handlers return
+// will not count. It returns those whose handlers run, and the number of others.
+func (b *book) abandon() (deaf []*attempt, unsettled int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for a := range b.live {
+		a.abandoned = true
+		if a.settling {
+			unsettled++
+		} else {
+			deaf = append(deaf, a)
+		}
+	}
+	clear(b.live)
+	return deaf, unsettled
+}
+
+// releases returns the claims that have no open job once these entries are
+// recorded.
+func (b *book) releases(entries []*entry) []int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ending := map[*claim]int{}
+	for _, entry := range entries {
+		ending[entry.claim] += entry.ends
+	}
+	var seqs []int64
+	for c, ends := range ending {
+		if ends == c.open {
+			seqs = append(seqs, c.seq)
+		}
+	}
+	return seqs
+}
+
+// recorded notes that the entries are recorded, and forgets the claims that are
+// released by that.
+func (b *book) recorded(entries []*entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, entry := range entries {
+		if entry.claim.open -= entry.ends; entry.claim.open == 0 {
+			delete(b.claims, entry.claim.claimKey)
+		}
+	}
+}
+
+// deafAfter is how long a handler may go on after its context ended before the
+// log says that it ignores it.
+const deafAfter = 5 * time.Second
+
+// reportDeaf logs, once each, the handlers that ignore the end of their context.
+func (b *book) reportDeaf(log *slog.Logger) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for a := range b.live {
+		if a.done == nil || a.reported {
+			continue
+		}
+		select {
+		case <-a.done:
+		default:
+			continue
+		}
+		if a.ignoring.IsZero() {
+			a.ignoring = time.Now()
+		} else if time.Since(a.ignoring) >= deafAfter {
+			a.reported = true
+			log.Warn("offstage: a handler ignores that its context has ended; it keeps its slot", "kind", a.job.Kind, "job", a.job.ID)
+		}
+	}
+}

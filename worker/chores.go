@@ -1,0 +1,113 @@
+package worker
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+// duty is a chore with how often it is done and how many rows at a time.
+type duty struct {
+	chore offstage.Chore
+	every time.Duration
+	limit int
+}
+
+// duties are the leader's, beside promoting.
+var duties = []duty{
+	{offstage.Publish, 10 * time.Second, 1000},
+	{offstage.Unblock, 15 * time.Second, 500},
+	{offstage.Sweep, 5 * time.Second, 500},
+	{offstage.Rescan, 30 * time.Second, 100},
+	{offstage.Prune, 20 * time.Second, 1000},
+	{offstage.Count, 5 * time.Second, 0},
+}
+
+// The leader's times.
+const (
+	promoteEvery = time.Second
+	promoteLimit = 1000
+	promotePause = 5 * time.Millisecond // between looks at what is due in a moment
+	sweepEvery   = time.Minute          // for looks past the store's hints
+	choreTime    = 10 * time.Second     // how long one call may take
+)
+
+// keepPromoting makes scheduled jobs ready when their time comes, until the term
+// is over. It has a goroutine of its own, so that no other chore delays it.
+func (e *engine) keepPromoting(ctx context.Context, term int64) {
+	trouble := trouble{log: e.log, what: "promote scheduled jobs"}
+	for {
+		report, err := e.chore(ctx, term, offstage.Promote, promoteLimit)
+		if ctx.Err() != nil || notLeading(err) {
+			return
+		}
+		trouble.note(err)
+		wait := promoteEvery
+		if report.Next > 0 {
+			wait = min(max(report.Next, promotePause), promoteEvery)
+		}
+		if report.More {
+			wait = 0
+		}
+		if !pause(ctx, wait, e.promoteNow) {
+			return
+		}
+	}
+}
+
+// keepTidying does the other chores, one at a time, until the term is over: a
+// chore that hangs holds the others up for no longer than its time-out, and
+// takes no more than one connection.
+func (e *engine) keepTidying(ctx context.Context, term int64) {
+	at := time.Now()
+	due := make([]time.Time, len(duties))
+	troubles := make([]trouble, len(duties))
+	for i, duty := range duties {
+		due[i] = at.Add(rand.N(min(duty.every, 5*time.Second)))
+		troubles[i] = trouble{log: e.log, what: "do the chore " + duty.chore.String()}
+	}
+	sweep := at.Add(sweepEvery)
+	for {
+		next := sweep
+		for i, duty := range duties {
+			if !due[i].After(time.Now()) {
+				report, err := e.chore(ctx, term, duty.chore, duty.limit)
+				if ctx.Err() != nil || notLeading(err) {
+					return
+				}
+				troubles[i].note(err)
+				due[i] = time.Now().Add(jitter(duty.every))
+				if report.More {
+					due[i] = time.Now()
+				}
+			}
+			if due[i].Before(next) {
+				next = due[i]
+			}
+		}
+		if !sweep.After(time.Now()) {
+			sweep = time.Now().Add(jitter(sweepEvery))
+			e.fetcher.looks.set(true)
+			e.wake()
+		}
+		if !pause(ctx, max(time.Until(next), 0), nil) {
+			return
+		}
+	}
+}
+
+// jitter shortens a wait by up to an eighth.
+func jitter(d time.Duration) time.Duration { return d - rand.N(d/8+1) }
+
+// chore makes one call, and looks for the jobs that it may have made ready.
+func (e *engine) chore(ctx context.Context, term int64, chore offstage.Chore, limit int) (offstage.ChoreReport, error) {
+	call, cancel := context.WithTimeout(ctx, choreTime)
+	defer cancel()
+	report, err := e.store.Chore(call, term, chore, limit)
+	if err == nil && report.Done > 0 && chore != offstage.Prune && chore != offstage.Count {
+		e.look()
+	}
+	return report, err
+}

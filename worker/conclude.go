@@ -1,0 +1,133 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+// errNotCommitted is the error of an attempt whose handler completed it in a
+// transaction that did not commit.
+var errNotCommitted = errors.New("the handler called Complete, and its transaction did not commit")
+
+// conclude makes a result of how an attempt ended and passes it on to be
+// recorded.
+func (e *engine) conclude(work context.Context, a *attempt, execution *execution, out *output) {
+	asked, logged := execution.finish()
+	if err := checkResult(out.value); err != nil && out.err == nil {
+		out.value, out.err = nil, offstage.Fail(err)
+	}
+	if !asked {
+		result := a.conclude(out)
+		result.Log = logged
+		e.end(a, execution, result)
+		return
+	}
+	failed := *out
+	if failed.err == nil {
+		failed.value, failed.err = nil, errNotCommitted
+	}
+	result := a.conclude(&failed)
+	result.Log = logged
+	e.settle(work, a, a.entry(execution, result))
+}
+
+// conclude asks the retry rule. An error's own methods are the application's
+// code and may panic as a handler may.
+func (a *attempt) conclude(out *output) (result offstage.Result) {
+	end := offstage.Ending{
+		Facts: a.job.Facts, Run: a.job.Run, Errors: a.job.Errors, Lost: a.job.Lost,
+		Err: out.err, Cause: out.cause, Now: time.Now(), Started: out.started,
+	}
+	defer func() {
+		if value := recover(); value != nil {
+			end.Err = fmt.Errorf("panic while looking at the handler's error of type %T: %v", out.err, value)
+			result = offstage.Conclude(end, offstage.RetryPolicy{MaxAttempts: a.kind.retry.MaxAttempts})
+		}
+		result.Claim, result.Ran = a.claim.seq, out.ran
+		result.Value = out.value
+		result.Error, result.Trace = clean(result.Error, maxText), clean(out.trace, maxText)
+	}()
+	return offstage.Conclude(end, a.kind.retry)
+}
+
+// end hands an attempt's result to the recorder and frees the slot.
+func (e *engine) end(a *attempt, execution *execution, result offstage.Result) {
+	if !e.book.leave(a) {
+		return
+	}
+	result.Claim = a.claim.seq
+	e.recorder.add(a.entry(execution, result))
+}
+
+func (a *attempt) entry(execution *execution, result offstage.Result) *entry {
+	n := &entry{claim: a.claim, ends: 1, result: result, facts: a.job.Facts, execution: execution}
+	if a.kind != nil {
+		n.policy = a.kind.retry
+	}
+	return n
+}
+
+// settle finds out how an attempt ended whose handler called Complete, and
+// keeps the slot until it knows: the attempt has left the shared write, since
+// what the handler's transaction still holds would block that for all. failure
+// is what is recorded if the transaction did not commit.
+func (e *engine) settle(work context.Context, a *attempt, failure *entry) {
+	e.book.settles(a)
+	wait := backoff{first: 50 * time.Millisecond, last: time.Second}
+	patience := patience{}
+	for {
+		err := e.trySettle(work, failure, &patience)
+		if err == nil {
+			if e.book.leave(a) {
+				e.recorder.add(&entry{claim: a.claim, ends: 1, execution: failure.execution})
+			}
+			return
+		}
+		if hopeless(err) {
+			e.fail(err)
+		}
+		if !pause(work, wait.next(), nil) {
+			break
+		}
+	}
+	e.book.leave(a)
+}
+
+// trySettle looks for the attempt's end and, if there is none, records the
+// failure, alone.
+func (e *engine) trySettle(work context.Context, failure *entry, patience *patience) (err error) {
+	call, cancel := patience.limit(work)
+	defer cancel()
+	defer func() { patience.note(err) }()
+	completed := failure.result
+	completed.Outcome, completed.Next, completed.Error = offstage.OutcomeCompleted, offstage.Completed, ""
+	committed := entry{facts: failure.facts, execution: failure.execution, result: completed}
+	ended, err := e.store.Ended(call, failure.result.Job, failure.result.Run)
+	if err != nil {
+		return err
+	}
+	if ended {
+		e.tell(&committed, offstage.Completed)
+		return nil
+	}
+	verdicts, err := e.store.Finish(call, offstage.FinishRequest{
+		Worker: failure.claim.session.id, Results: []offstage.Result{failure.result},
+	})
+	if offstage.ClassOf(err) == offstage.FaultData && err != nil && !failure.plain {
+		failure.simplify(err)
+	}
+	if err != nil {
+		return err
+	}
+	switch verdicts[0].Kind {
+	case offstage.Already: // the transaction was committed just now
+		e.tell(&committed, offstage.Completed)
+	case offstage.Counted:
+		e.tell(failure, verdicts[0].Next)
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"encoding/json"
+
+	"github.com/offstagehq/offstage"
+)
+
+// output is how an attempt ended, before anything is made of it.
+type output struct {
+	value   json.RawMessage
+	err     error
+	cause   error  // why the context ended before the handler returned; nil: it did not
+	trace   string // of a panic
+	started bool
+	ran     time.Duration
+}
+
+// enter notes a claim in the book and returns its attempts in the order in which
+// they start.
+func (e *engine) enter(s *session, claim offstage.Claim, poolOf []int) []*attempt {
+	batch := make([]*attempt, len(claim.Jobs))
+	for i, job := range claim.Jobs {
+		batch[i] = &attempt{job: job, pool: poolOf[job.Pool], kind: e.kinds[job.Kind]}
+	}
+	e.book.enter(s, claim.Seq, batch)
+	return batch
+}
+
+// start starts the attempts of a claim, each on a goroutine of its own. Those of
+// a later rank wait until the ones before have entered their handlers, so that
+// what comes first in the claim comes first in fact.
+func (e *engine) start(work context.Context, batch []*attempt) {
+	var entering *sync.WaitGroup
+	for i, a := range batch {
+		if result, refused := refuse(a); refused {
+			e.end(a, nil, result)
+			continue
+		}
+		if entering == nil || i > 0 && !sameRank(a, batch[i-1]) {
+			if entering != nil {
+				entering.Wait()
+			}
+			entering = &sync.WaitGroup{}
+		}
+		ctx, cancel := context.WithCancelCause(context.WithoutCancel(work))
+		e.book.arm(a, cancel)
+		a.entering = entering
+		entering.Add(1)
+		e.claimed(a)
+		e.running.Go(func() { e.execute(ctx, work, a) })
+	}
+}
+
+func sameRank(a, b *attempt) bool {
+	return a.pool == b.pool && a.job.Queue == b.job.Queue && a.job.Priority == b.job.Priority
+}
+
+// refuse returns the end of a job that must not start.
+func refuse(a *attempt) (offstage.Result, bool) {
+	job := a.job
+	result := offstage.Result{
+		Job: job.ID, Run: job.Run, Errors: job.Errors, Lost: job.Lost, UniqueKey: job.UniqueKey,
+		Outcome: offstage.OutcomeInterrupted, Next: offstage.Blocked,
+	}
+	switch {
+	case job.Missing:
+		result.Outcome, result.Next, result.Error = offstage.OutcomeCancelled, offstage.Cancelled, "the job was deleted"
+	case job.CancelAsked:
+		result.Outcome, result.Next, result.Error = offstage.OutcomeCancelled, offstage.Cancelled, offstage.ErrCancelled.Error()
+	case job.KindPaused:
+		result.Waits, result.Error = offstage.WaitsKindPaused, fmt.Sprintf("the kind %q is paused", job.Kind)
+	case a.kind == nil:
+		result.Waits, result.Error = offstage.WaitsKindUnknown, fmt.Sprintf("no handler for the kind %q here", job.Kind)
+	default:
+		return result, false
+	}
+	return result, true
+}
+
+// execute runs one attempt. What follows it is deferred, since a handler can
+// end the goroutine by runtime.Goexit.
+func (e *engine) execute(ctx, work context.Context, a *attempt) {
+	var out output
+	execution := e.newExecution(a)
+	defer func() {
+		a.enter()
+		a.cancel(nil)
+		e.conclude(work, a, execution, &out)
+	}()
+	done, err := e.prepare(ctx, a)
+	defer done()
+	if err != nil {
+		out.err, out.cause = err, err
+		return
+	}
+	timeout := a.job.Timeout
+	if timeout == 0 {
+		timeout = a.kind.timeout
+	}
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, offstage.ErrTimeout)
+		defer cancel()
+	}
+	e.book.started(a, ctx.Done())
+	execution.begin(time.Now())
+	out.started = true
+	a.enter()
+	e.call(ctx, a, execution, &out)
+}
+
+// enter lets the attempts of the next rank start.
+func (a *attempt) enter() {
+	if a.entering != nil {
+		a.entering.Done()
+		a.entering = nil
+	}
+}
+
+// prepare waits until the attempt may start: its turn, if it is a suspect, its
+// arguments, and a valid lease. An error says that it will not start. done must
+// be called when the attempt is over.
+func (e *engine) prepare(ctx context.Context, a *attempt) (done func(), err error) {
+	done = func() {}
+	if a.job.Lost >= suspectLost {
+		a.enter()
+		select {
+		case e.suspects <- struct{}{}:
+			done = func() { <-e.suspects }
+		case <-ctx.Done():
+		case <-e.stopping:
+		}
+	}
+	if a.job.ArgsDeferred && e.mayStart(ctx) == nil {
+		a.enter()
+		if err := e.loadArgs(ctx, a); err != nil {
+			return done, err
+		}
+	}
+	for {
+		if err := e.mayStart(ctx); err != nil {
+			return done, err
+		}
+		ok, changed := e.lease.valid(a.claim.session)
+		if ok {
+			return done, nil
+		}
+		a.enter()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		case <-e.stopping:
+		case <-time.After(e.config.Beat):
+		}
+	}
+}
+
+// suspectLost is from how many deaths in a row on a job is run apart from other
+// suspects, so that its neighbours are not blamed for what it does.
+const suspectLost = 2
+
+func (e *engine) mayStart(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if e.isStopping() {
+		return offstage.ErrShutdown
+	}
+	return nil
+}
+
+func (e *engine) loadArgs(ctx context.Context, a *attempt) error {
+	wait := backoff{first: 50 * time.Millisecond, last: time.Second}
+	for {
+		call, cancel := context.WithTimeout(ctx, callTime)
+		args, err := e.store.LoadArgs(call, a.job.ID)
+		cancel()
+		if err == nil {
+			a.job.Args = args
+			return nil
+		}
+		if errors.Is(err, offstage.ErrNotFound) {
+			return offstage.Cancel(errors.New("the job was deleted"))
+		}
+		if err := e.mayStart(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(wait.next()):
+		case <-ctx.Done():
+		case <-e.stopping:
+		}
+	}
+}
+
+var errGoexit = errors.New("the handler ended its goroutine by runtime.Goexit")
+
+// panicError is a handler's panic as an error.
+type panicError struct{ value any }
+
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// Unwrap returns the value of the panic if it was an error.
+func (p *panicError) Unwrap() error {
+	err, _ := p.value.(error)
+	return err
+}
+
+// call calls the handler with everything that it may reach from its context.
+func (e *engine) call(ctx context.Context, a *attempt, execution *execution, out *output) {
+	begun, returned := time.Now(), false
+	defer func() {
+		out.ran = time.Since(begun)
+		out.cause = context.Cause(ctx)
+		if returned {
+			return
+		}
+		out.value = nil
+		if value := recover(); value != nil {
+			out.err, out.trace = &panicError{value}, string(debug.Stack())
+		} else {
+			out.err = errGoexit
+		}
+	}()
+	job := a.job
+	out.value, out.err = a.kind.handle(e.carry(ctx, &job.Facts, execution), &offstage.Job[json.RawMessage]{
+		Facts: job.Facts, Args: job.Args, Run: job.Run, Errors: job.Errors, Lost: job.Lost,
+	})
+	returned = true
+}
+
+// carry adds to a context what travelled with the job and, unless it is nil, the
+// execution.
+func (e *engine) carry(ctx context.Context, facts *offstage.Facts, execution *execution) context.Context {
+	if len(facts.Carry) > 0 {
+		ctx = offstage.WithCarried(ctx, facts.Carry)
+		for _, carrier := range e.config.Carriers {
+			ctx = carrier.Extract(ctx, facts.Carry)
+		}
+	}
+	if execution != nil {
+		ctx = offstage.WithExecution(ctx, execution)
+	}
+	return ctx
+}

@@ -1,0 +1,144 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+// execution is what a handler reaches of its attempt through its context.
+type execution struct {
+	engine  *engine
+	attempt *attempt
+
+	mu       sync.Mutex
+	begun    time.Time            // guarded by mu
+	ended    bool                 // guarded by mu: the handler has returned
+	asked    bool                 // guarded by mu: Complete was tried, and may have succeeded
+	capture  *capture             // guarded by mu: nil until the first Logger
+	logger   *slog.Logger         // guarded by mu
+	progress offstage.JobProgress // guarded by mu
+	unsaved  bool                 // guarded by mu: progress is newer than what was stored
+	queued   bool                 // guarded by mu: in the list of those to be saved
+}
+
+var _ offstage.Execution = (*execution)(nil)
+
+func (e *engine) newExecution(a *attempt) *execution { return &execution{engine: e, attempt: a} }
+
+func (x *execution) begin(at time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.begun = at
+}
+
+// finish closes the execution: what a handler left behind can change nothing
+// any more. It answers whether Complete was tried, and what was logged.
+func (x *execution) finish() (asked bool, logged json.RawMessage) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ended = true
+	if x.capture != nil {
+		logged = x.capture.close()
+	}
+	return x.asked, logged
+}
+
+// Progress notes how far the attempt is.
+func (x *execution) Progress(done, total int64, message string) {
+	x.mu.Lock()
+	if x.ended {
+		x.mu.Unlock()
+		return
+	}
+	x.progress = offstage.JobProgress{Done: done, Total: total, Message: message}
+	queue := !x.queued
+	x.unsaved, x.queued = true, true
+	x.mu.Unlock()
+	if queue {
+		x.engine.reports.add(x)
+	}
+}
+
+// unsavedProgress returns the progress that is still to be stored.
+func (x *execution) unsavedProgress() (report offstage.JobProgress, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	report, ok = x.progress, x.unsaved
+	x.unsaved, x.queued = false, false
+	report.Job, report.Run = x.attempt.job.ID, x.attempt.job.Run
+	report.Message = clean(report.Message, maxMessage)
+	return report, ok
+}
+
+// Logger returns a logger whose lines are kept with the attempt.
+func (x *execution) Logger() *slog.Logger {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.logger == nil {
+		x.capture = &capture{closed: x.ended}
+		job := &x.attempt.job
+		own := x.engine.log.With("job", job.ID, "kind", job.Kind, "attempt", job.Run)
+		x.logger = slog.New(newTee(own.Handler(), x.capture))
+	}
+	return x.logger
+}
+
+// Complete ends the attempt as completed inside the caller's transaction.
+func (x *execution) Complete(ctx context.Context, tx offstage.Tx, value any) error {
+	result, err := x.completion(value)
+	if err != nil {
+		return err
+	}
+	store, err := x.engine.store.Within(tx)
+	if err != nil {
+		return err
+	}
+	if err := x.leave(); err != nil {
+		return err
+	}
+	return store.Complete(ctx, x.attempt.claim.session.id, result)
+}
+
+// completion is the attempt's result as of now.
+func (x *execution) completion(value any) (offstage.Result, error) {
+	job := &x.attempt.job
+	result := offstage.Result{
+		Job: job.ID, Run: job.Run, Claim: x.attempt.claim.seq, Errors: job.Errors, UniqueKey: job.UniqueKey,
+		Outcome: offstage.OutcomeCompleted, Next: offstage.Completed, Started: true,
+	}
+	if value != nil {
+		encoded, err := json.Marshal(value)
+		if err != nil {
+			return result, fmt.Errorf("the result of type %T cannot be written as JSON: %w", value, err)
+		}
+		if err := checkResult(encoded); err != nil {
+			return result, err
+		}
+		result.Value = encoded
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	result.Ran = time.Since(x.begun)
+	if x.capture != nil {
+		result.Log = x.capture.lines()
+	}
+	return result, nil
+}
+
+// leave takes the attempt out of the shared writing of results. It comes before
+// the call: an answer that is lost may be a success.
+func (x *execution) leave() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended {
+		return offstage.ErrNotRunning
+	}
+	x.asked = true
+	return nil
+}

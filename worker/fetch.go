@@ -1,0 +1,261 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+// fetcher is what the fetching goroutine knows. Everything but looks belongs to
+// that goroutine alone.
+type fetcher struct {
+	looks looks
+
+	backlog  []bool    // of each pool: its last claim was full, so there is probably more
+	nextLook time.Time // when to look again though nobody knocked
+	pending  backoff   // between looks while transactions are open
+	poll     backoff   // between looks where nobody knocks
+	failed   backoff   // between claims that fail
+	retryAt  time.Time // no claim before
+	gathered time.Time // since when freed slots are gathered; zero: they are not
+	writes   int64     // of the recorder, when the gathering began
+	awake    time.Time // since when there was work without a break; zero: idle
+	asleep   *session  // the session that has told enqueuers to knock; nil: none
+	patience patience
+	trouble  trouble
+}
+
+// looks are the pools that have to be looked at: something is new there.
+type looks struct {
+	mu    sync.Mutex
+	all   bool // guarded by mu
+	sweep bool // guarded by mu: look past the store's hints
+}
+
+func (l *looks) set(sweep bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = true
+	l.sweep = l.sweep || sweep
+}
+
+func (l *looks) wanted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all
+}
+
+func (l *looks) take() (sweep bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sweep = l.sweep
+	l.all, l.sweep = false, false
+	return sweep
+}
+
+// The fetching goroutine's times.
+const (
+	firstPoll    = 20 * time.Millisecond
+	lastPoll     = 500 * time.Millisecond
+	firstPending = 10 * time.Millisecond
+	safetyLook   = 10 * time.Second      // though knocks work
+	gatherTime   = 10 * time.Millisecond // freed slots wait for company
+	busyTime     = 2 * time.Second       // of work without a break before the knocks are called off
+)
+
+func newFetcher(e *engine) *fetcher {
+	return &fetcher{
+		backlog: make([]bool, len(e.config.Pools)),
+		pending: backoff{first: firstPending, last: lastPoll},
+		poll:    backoff{first: firstPoll, last: lastPoll},
+		failed:  backoff{first: 50 * time.Millisecond, last: time.Second},
+		trouble: trouble{log: e.log, what: "claim jobs"},
+	}
+}
+
+// look says that there may be something new in the store.
+func (e *engine) look() {
+	e.fetcher.looks.set(false)
+	e.wake()
+}
+
+// wake makes the fetching goroutine think again.
+func (e *engine) wake() { e.hungry.set() }
+
+// keepFetching claims jobs for all pools together and starts them, until
+// fetching ends. Calls of the store are made under work, so that a claim in
+// flight at the stop still has an answer.
+func (e *engine) keepFetching(fetching, work context.Context) {
+	f := e.fetcher
+	f.looks.set(true)
+	for fetching.Err() == nil {
+		s, free, wait := e.plan()
+		if wait > 0 {
+			pause(fetching, wait, e.hungry)
+			continue
+		}
+		e.fetch(work, s, free)
+		if fetching.Err() == nil {
+			e.rest(work, s)
+		}
+	}
+}
+
+// forever is the wait of a goroutine that will be woken.
+const forever = time.Hour
+
+// plan decides what to claim now, or how long to wait unless woken.
+func (e *engine) plan() (s *session, free []int, wait time.Duration) {
+	f, at := e.fetcher, time.Now()
+	s = e.lease.current()
+	if ok, _ := e.lease.valid(s); !ok {
+		return nil, nil, forever
+	}
+	waiting, writing, full := e.recorder.backlog(e.slots)
+	if full || e.recorder.failing.Load() || e.hooks.behind() {
+		return nil, nil, forever
+	}
+	if left := f.retryAt.Sub(at); left > 0 {
+		return nil, nil, left
+	}
+	free = e.book.slots()
+	news := f.looks.wanted() || !f.nextLook.After(at)
+	wanted, idle := 0, 0
+	for i, n := range free {
+		if news || f.backlog[i] {
+			wanted += n
+			idle += e.config.Pools[i].Slots
+		}
+	}
+	if wanted == 0 {
+		e.book.wakeAfter(free, 1)
+		if news {
+			return nil, nil, forever
+		}
+		return nil, nil, max(f.nextLook.Sub(at), time.Millisecond)
+	}
+	if left := e.gather(at, 2*wanted >= idle || !writing && waiting == 0); left > 0 {
+		e.book.wakeAfter(free, max(idle/2-wanted, 1))
+		return nil, nil, left
+	}
+	return s, free, 0
+}
+
+// gather lets freed slots wait for others while results are being written, so
+// that short jobs are claimed by the batch. It returns for how long still.
+func (e *engine) gather(at time.Time, enough bool) time.Duration {
+	f, writes := e.fetcher, e.recorder.writes.Load()
+	if !enough && f.gathered.IsZero() {
+		f.gathered, f.writes = at, writes
+	}
+	left := gatherTime - at.Sub(f.gathered)
+	if enough || left <= 0 || f.writes != writes {
+		f.gathered = time.Time{}
+		return 0
+	}
+	return left
+}
+
+// fetch makes one claim and starts what it brought.
+func (e *engine) fetch(work context.Context, s *session, free []int) {
+	f := e.fetcher
+	asked, poolOf := requests(e.config.Pools, free)
+	e.seq++
+	request := offstage.ClaimRequest{Worker: s.id, Seq: e.seq, Pools: asked, Sweep: f.looks.take()}
+	e.book.begin(request.Seq)
+	call, cancel := f.patience.limit(work)
+	claim, err := e.store.Claim(call, request)
+	cancel()
+	f.patience.note(err)
+	f.trouble.note(err)
+	if err != nil {
+		e.fetchFailed(s, request, err)
+		return
+	}
+	f.failed.reset()
+	batch := e.enter(s, claim, poolOf)
+	e.noteClaim(claim, asked, poolOf, free)
+	e.start(work, batch)
+}
+
+func (e *engine) fetchFailed(s *session, request offstage.ClaimRequest, err error) {
+	f := e.fetcher
+	unknown := offstage.ClassOf(err) == offstage.FaultUnknown && !errors.Is(err, offstage.ErrGone)
+	e.book.fail(s, request.Seq, unknown)
+	if hopeless(err) {
+		e.fail(err)
+		return
+	}
+	// A lost answer may have taken jobs: the next beat shows them. It may also
+	// have moved the store's hints past them.
+	e.beatNow.set()
+	f.looks.set(request.Sweep || e.leading())
+	f.retryAt = time.Now().Add(f.failed.next())
+}
+
+// noteClaim draws the conclusions of a claim for the next look.
+func (e *engine) noteClaim(claim offstage.Claim, asked []offstage.PoolRequest, poolOf, free []int) {
+	f, at := e.fetcher, time.Now()
+	got := make([]int, len(free))
+	for _, job := range claim.Jobs {
+		got[poolOf[job.Pool]]++
+	}
+	more := false
+	for i, n := range free {
+		if n > 0 {
+			f.backlog[i] = got[i] >= n
+		}
+		more = more || f.backlog[i]
+	}
+	if len(claim.Jobs) > 0 {
+		f.poll.reset()
+	}
+	switch {
+	case !more:
+		f.awake = time.Time{}
+	case f.awake.IsZero():
+		f.awake = at
+	}
+	f.nextLook = at.Add(f.poll.next())
+	if !claim.Pending {
+		f.pending.reset()
+	} else if soon := at.Add(f.pending.next()); soon.Before(f.nextLook) || e.knocks.working() {
+		f.nextLook = soon
+	}
+}
+
+// rest tells enqueuers to knock before this worker stops looking, and not to
+// when it has been busy for long. In between nothing is said: each change is a
+// write.
+func (e *engine) rest(work context.Context, s *session) {
+	f := e.fetcher
+	if !e.knocks.working() {
+		f.asleep = nil
+		return
+	}
+	idle := f.awake.IsZero() && !f.looks.wanted()
+	switch {
+	case idle && f.asleep != s:
+		if e.sleep(work, s, true) {
+			f.asleep = s
+			f.looks.set(false) // the last look
+		}
+	case idle && f.pending.wait == 0:
+		f.nextLook = time.Now().Add(safetyLook - rand.N(safetyLook/4))
+	case !idle && f.asleep == s && !f.awake.IsZero() && time.Since(f.awake) > busyTime:
+		if e.sleep(work, s, false) {
+			f.asleep = nil
+		}
+	}
+}
+
+// sleep reports whether the store was told; if not, this worker goes on polling.
+func (e *engine) sleep(work context.Context, s *session, asleep bool) bool {
+	call, cancel := context.WithTimeout(work, callTime)
+	defer cancel()
+	return e.waker.Sleep(call, s.id, asleep) == nil
+}
