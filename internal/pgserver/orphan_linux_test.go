@@ -58,21 +58,27 @@ func postmaster(t *testing.T, url string) (pidfd int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = unix.Close(pidfd) })
+	t.Cleanup(func() {
+		_ = unix.PidfdSendSignal(pidfd, unix.SIGQUIT, nil, 0) // should be gone already
+		_ = unix.Close(pidfd)
+	})
 	return pidfd
 }
 
-// waitForEnd returns when the process has ended.
+// waitForEnd returns when the process has ended, and gives up after a minute.
 func waitForEnd(t *testing.T, pidfd int) {
 	t.Helper()
 	for {
 		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-		_, err := unix.Poll(fds, -1)
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, unix.EINTR) {
+		ready, err := unix.Poll(fds, 60_000)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
 			t.Fatal(err)
+		case ready == 0:
+			t.Fatal("the server outlived the process that started it")
 		}
+		return
 	}
 }
