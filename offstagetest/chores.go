@@ -60,7 +60,7 @@ func (s *Store) Chore(ctx context.Context, term int64, chore offstage.Chore, lim
 	case offstage.Promote:
 		return s.promote(limit, now), nil
 	case offstage.Unblock:
-		return s.unblock(limit, now), nil
+		return s.unblock(s.handled(), limit, now), nil
 	case offstage.Prune:
 		return s.prune(limit, now), nil
 	case offstage.Count:
@@ -90,11 +90,10 @@ func (s *Store) promote(limit int, now time.Time) offstage.ChoreReport {
 	}
 }
 
-// unblock makes jobs ready that waited for a handler of their kind or for it to
-// be resumed.
-func (s *Store) unblock(limit int, now time.Time) offstage.ChoreReport {
+// unblock makes jobs of these handled kinds ready that waited for a handler, or
+// for their kind to be resumed.
+func (s *Store) unblock(handled map[string]bool, limit int, now time.Time) offstage.ChoreReport {
 	var report offstage.ChoreReport
-	handled := s.handled()
 	for _, id := range s.ids {
 		j := s.find(id)
 		if j == nil || j.state != offstage.Blocked || !handled[j.Kind] || s.kindNamed(j.Kind).paused {

@@ -144,7 +144,7 @@ func (s *Store) Pause(ctx context.Context, target offstage.PauseTarget, paused b
 		s.queueNamed(target.Queue).paused = paused
 	default:
 		s.kindNamed(target.Kind).paused = paused
-		s.unblock(len(s.jobs), time.Now())
+		s.unblock(s.handled(), len(s.jobs), time.Now())
 	}
 	s.tell(offstage.NewsReady)
 	return nil

@@ -32,10 +32,12 @@ func (s *Store) Register(ctx context.Context, info offstage.WorkerInfo) (offstag
 	for _, queue := range info.Queues {
 		s.queueNamed(queue)
 	}
+	mine := map[string]bool{}
 	for _, kind := range info.Kinds {
 		s.kindNamed(kind.Name).retention = kind.Retention
+		mine[kind.Name] = true
 	}
-	s.unblock(len(s.jobs), now)
+	s.unblock(mine, len(s.jobs), now)
 	return s.lastWorker, nil
 }
 

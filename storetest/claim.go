@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,6 +26,8 @@ var claimCases = []Case{
 	{"claim/great args", "Arguments over 8 KiB are left out and loaded by LoadArgs; those of 8 KiB come along.", claimGreatArgs},
 	{"claim/load args of no job", "LoadArgs of a job that does not exist is ErrNotFound.", claimLoadNothing},
 	{"claim/deleted job", "A deleted job is not claimed, or is marked as missing.", claimDeleted},
+	{"claim/ended context", "With a context that has ended, a claim takes nothing.", claimEndedContext},
+	{"claim/sweep", "A claim that looks past the store's hints takes the same jobs in the same order.", claimSweep},
 	{"claim/concurrent", "Many workers on several handles claim at once: each job goes to exactly one of them.", claimConcurrent},
 }
 
@@ -211,6 +214,28 @@ func claimDeleted(r *rig) {
 		}
 	}
 	r.wantState(offstage.Running, ids[1])
+}
+
+func claimEndedContext(r *rig) {
+	id := r.insertOne(echo())
+	w := r.worker()
+	ctx, cancel := context.WithCancel(r.Context())
+	cancel()
+	_, err := r.store.Claim(ctx, offstage.ClaimRequest{Worker: w.id, Seq: 1, Pools: []offstage.PoolRequest{pool(1, offstage.DefaultQueue)}})
+	if !errors.Is(err, context.Canceled) {
+		r.Errorf("got %v, want an error that is context.Canceled", err)
+	}
+	r.wantState(offstage.Ready, id)
+	same(r, "held", len(w.holds()), 0)
+}
+
+func claimSweep(r *rig) {
+	ids := r.insert(echo(), echoIn(offstage.DefaultQueue, 1), echo())
+	w := r.worker()
+	sweep := offstage.ClaimRequest{Pools: []offstage.PoolRequest{pool(2, offstage.DefaultQueue)}, Sweep: true}
+	same(r, "order", idsOf(w.claimAs(sweep)), []offstage.ID{ids[1], ids[0]})
+	same(r, "order", idsOf(w.claimAs(sweep)), ids[2:])
+	same(r, "claimed when there are none", len(w.claimAs(sweep)), 0)
 }
 
 func claimConcurrent(r *rig) {

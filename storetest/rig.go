@@ -130,7 +130,7 @@ func (r *rig) pause(target offstage.PauseTarget, paused bool) {
 func (r *rig) chore(chore offstage.Chore) int {
 	r.Helper()
 	if r.term == 0 {
-		r.term = r.worker().lead(10_000 * time.Hour)
+		r.term = r.workerOn(r.store, offstage.WorkerInfo{}).lead(10_000 * time.Hour)
 	}
 	done := 0
 	for range 1000 {

@@ -47,7 +47,9 @@ func Cases() []Case {
 	return slices.Concat(
 		insertCases, sequenceCases, claimCases, pauseCases,
 		finishCases, fenceCases, progressCases,
-		registryCases, rescueCases,
+		registryCases, rescueCases, leadCases, choreCases,
+		uniqueCases, debounceCases, keepLastCases, uniqueRaceCases,
+		operateCases, listCases, inspectCases, withinCases, lifecycleCases,
 	)
 }
 

@@ -50,8 +50,15 @@ func pool(slots int, queues ...string) offstage.PoolRequest {
 // claim takes what the pools can get.
 func (w *worker) claim(pools ...offstage.PoolRequest) []taken {
 	w.Helper()
+	return w.claimAs(offstage.ClaimRequest{Pools: pools})
+}
+
+// claimAs sends a claim with the worker's id and next seq.
+func (w *worker) claimAs(req offstage.ClaimRequest) []taken {
+	w.Helper()
 	w.seq++
-	claim, err := w.store.Claim(w.Context(), offstage.ClaimRequest{Worker: w.id, Seq: w.seq, Pools: pools})
+	req.Worker, req.Seq = w.id, w.seq
+	claim, err := w.store.Claim(w.Context(), req)
 	w.must(err, "claim")
 	if claim.Seq != w.seq {
 		w.Fatalf("claim %d was answered as claim %d", w.seq, claim.Seq)
@@ -77,6 +84,46 @@ func (w *worker) take(n int) []taken {
 func (w *worker) takeOne() taken {
 	w.Helper()
 	return w.take(1)[0]
+}
+
+// search claims up to 5 jobs of queue default, and looks past the store's hints
+// before it finds none.
+func (w *worker) search() []taken {
+	w.Helper()
+	for _, sweep := range []bool{false, true, false} {
+		jobs := w.claimAs(offstage.ClaimRequest{Pools: []offstage.PoolRequest{pool(5, offstage.DefaultQueue)}, Sweep: sweep})
+		if len(jobs) > 0 {
+			return jobs
+		}
+	}
+	return nil
+}
+
+// drain completes the jobs of queue default until over is closed and none is
+// left. It shows what each claim brought.
+func (w *worker) drain(over <-chan struct{}, show func([]taken)) {
+	w.Helper()
+	for {
+		last := false
+		select {
+		case <-over:
+			last = true
+		default:
+		}
+		jobs := w.search()
+		if len(jobs) == 0 {
+			if last {
+				return
+			}
+			continue
+		}
+		show(jobs)
+		results := make([]offstage.Result, len(jobs))
+		for i, job := range jobs {
+			results[i] = job.completed()
+		}
+		w.finishAll(results, w.seq)
+	}
 }
 
 // finish sends results without releasing their claims.

@@ -1,0 +1,260 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+var listCases = []Case{
+	{"list/newest first", "Jobs come by id, newest first, 50 to a page unless asked otherwise, until there is no next page.", listNewest},
+	{"list/no gaps", "Pages neither miss nor repeat jobs that do not change while they are read, though others come and go.", listNoGaps},
+	{"list/each state", "A filter by state brings the jobs of that state.", listStates},
+	{"list/by end", "Failed and cancelled jobs come by the time of their end, latest first.", listByEnd},
+	{"list/by end, at one time", "Jobs that ended at the same time are neither missed nor repeated by the pages.", listByEndTogether},
+	{"list/kind, queue, tag", "Filters by kind, queue and tag bring the jobs that match all of them.", listFilters},
+	{"list/time", "Since and until bound the time of enqueue: since ≤ created < until.", listTimes},
+	{"list/info", "A list tells of each job what Get tells, without its history.", listInfo},
+	{"list/looked", "A page looks at a bounded number of rows, says how many, and goes on from there.", listLooked},
+	{"list/malformed cursor", "A cursor that the store did not make is an InvalidError that names after.", listMalformed},
+}
+
+// pages reads a whole list and returns the ids in their order. between is called
+// after each page.
+func (r *rig) pages(filter offstage.Filter, between func()) []offstage.ID {
+	r.Helper()
+	ids := []offstage.ID{}
+	for range 1000 {
+		page, err := r.store.List(r.Context(), filter)
+		r.must(err, "list")
+		limit := filter.Limit
+		if limit == 0 {
+			limit = 50
+		}
+		if len(page.Jobs) > limit || page.Looked > offstage.MaxLooked || page.Looked < len(page.Jobs) {
+			r.Errorf("a page of %d jobs, with %d looked at; its limit is %d", len(page.Jobs), page.Looked, limit)
+		}
+		for _, job := range page.Jobs {
+			ids = append(ids, job.ID)
+		}
+		if page.Next == "" {
+			return ids
+		}
+		if between != nil {
+			between()
+		}
+		filter.After = page.Next
+	}
+	r.Fatal("the list has no end")
+	return nil
+}
+
+func reversed(ids []offstage.ID) []offstage.ID {
+	ids = slices.Clone(ids)
+	slices.Reverse(ids)
+	return ids
+}
+
+func listNewest(r *rig) {
+	same(r, "no jobs", r.pages(offstage.Filter{}, nil), []offstage.ID{})
+	ids := r.insert(echoes(120)...)
+	page, err := r.store.List(r.Context(), offstage.Filter{})
+	r.must(err, "list")
+	same(r, "jobs in a page by default", len(page.Jobs), 50)
+	for _, limit := range []int{0, 1, 7, 60, 120, 1000} {
+		same(r, fmt.Sprintf("all jobs by %d", limit), r.pages(offstage.Filter{Limit: limit}, nil), reversed(ids))
+	}
+}
+
+func listNoGaps(r *rig) {
+	ids := r.insert(echoes(60)...)
+	w := r.worker()
+	w.claim(pool(20, offstage.DefaultQueue)) // the 20 oldest
+	for _, filter := range []offstage.Filter{
+		{Limit: 7},
+		{Limit: 7, State: offstage.Ready},
+		{Limit: 7, State: offstage.Ready, Queue: offstage.DefaultQueue},
+	} {
+		var gone []offstage.ID
+		got := r.pages(filter, func() {
+			r.insert(echo(), echoIn("other", 0))
+			gone = append(gone, r.insertOne(echo()))
+			r.apply(offstage.Change{Verb: offstage.VerbDelete, Job: gone[len(gone)-1]})
+		})
+		want := reversed(ids)
+		if filter.State == offstage.Ready {
+			want = want[:40]
+		}
+		same(r, fmt.Sprintf("jobs that were there, by %+v", filter), only(got, ids), want)
+	}
+}
+
+// only returns those of ids that are in known, in their order.
+func only(ids, known []offstage.ID) []offstage.ID {
+	var found []offstage.ID
+	for _, id := range ids {
+		if slices.Contains(known, id) {
+			found = append(found, id)
+		}
+	}
+	return found
+}
+
+func listStates(r *rig) {
+	byState := map[offstage.State][]offstage.ID{}
+	for range 3 {
+		for _, state := range offstage.States() {
+			id, _, _ := r.bring(echoIn(state.String(), 5), state)
+			byState[state] = append(byState[state], id)
+			r.pass(time.Second)
+		}
+	}
+	for state, ids := range byState {
+		same(r, state.String(), r.pages(offstage.Filter{State: state, Limit: 2}, nil), reversed(ids))
+		page, err := r.store.List(r.Context(), offstage.Filter{State: state})
+		r.must(err, "list")
+		for _, job := range page.Jobs {
+			same(r, "state", job.State, state)
+		}
+	}
+}
+
+func listByEnd(r *rig) {
+	const n = 7
+	ids := r.insert(echoes(n)...)
+	w := r.worker()
+	jobs := w.take(n)
+	var want []offstage.ID
+	for i := range jobs {
+		job := jobs[(i*3)%n]
+		w.counted(job.failed())
+		want = append(want, job.ID)
+		r.pass(time.Second)
+	}
+	same(r, "failed", r.pages(offstage.Filter{State: offstage.Failed, Limit: 2}, nil), reversed(want))
+	r.apply(offstage.Change{Verb: offstage.VerbRetry, Job: want[2]})
+	again := w.takeOne()
+	r.pass(time.Second)
+	w.counted(again.failed())
+	want = append(slices.Delete(want, 2, 3), again.ID)
+	same(r, "failed, one of them twice", r.pages(offstage.Filter{State: offstage.Failed, Limit: 2}, nil), reversed(want))
+	for _, id := range []offstage.ID{ids[1], ids[0]} {
+		r.apply(offstage.Change{Verb: offstage.VerbRetry, Job: id})
+		r.apply(offstage.Change{Verb: offstage.VerbCancel, Job: id})
+		r.pass(time.Second)
+	}
+	same(r, "cancelled", r.pages(offstage.Filter{State: offstage.Cancelled, Limit: 1}, nil), []offstage.ID{ids[0], ids[1]})
+}
+
+func listByEndTogether(r *rig) {
+	const n = 20
+	r.insert(echoes(n)...)
+	w := r.worker()
+	var results []offstage.Result
+	for _, job := range w.take(n) {
+		results = append(results, job.failed())
+	}
+	w.counted(results...)
+	for _, limit := range []int{1, 3, n} {
+		got := r.pages(offstage.Filter{State: offstage.Failed, Limit: limit}, nil)
+		slices.Sort(got)
+		same(r, fmt.Sprintf("different jobs, by %d", limit), len(slices.Compact(got)), n)
+	}
+}
+
+func listFilters(r *rig) {
+	byName := map[string][]offstage.ID{}
+	for range 4 {
+		for _, kind := range []string{"k1", "k2"} {
+			for _, queue := range []string{"q1", "q2"} {
+				for _, tags := range [][]string{nil, {"t1"}, {"t2", "t1"}, {"t10"}} {
+					job := echoIn(queue, 5)
+					job.Kind, job.Tags = kind, tags
+					id := r.insertOne(job)
+					for _, tag := range append(tags, "") {
+						for _, name := range []string{kind + queue + tag, kind + tag, queue + tag, tag} {
+							byName[name] = append(byName[name], id)
+						}
+					}
+				}
+			}
+		}
+	}
+	for _, kind := range []string{"", "k1", "k2"} {
+		for _, queue := range []string{"", "q1", "q2"} {
+			for _, tag := range []string{"", "t1", "t2", "t10"} {
+				for _, state := range []offstage.State{0, offstage.Ready} {
+					filter := offstage.Filter{Kind: kind, Queue: queue, Tag: tag, State: state, Limit: 3}
+					same(r, fmt.Sprintf("%+v", filter), r.pages(filter, nil), reversed(byName[kind+queue+tag]))
+				}
+			}
+		}
+	}
+	for _, filter := range []offstage.Filter{{Kind: "k3"}, {Queue: "q3"}, {Tag: "t"}, {Tag: "t1%"}, {State: offstage.Failed}} {
+		same(r, fmt.Sprintf("%+v", filter), r.pages(filter, nil), []offstage.ID{})
+	}
+}
+
+func listTimes(r *rig) {
+	var ids []offstage.ID
+	var times []time.Time
+	for range 5 {
+		ids = append(ids, r.insertOne(echo()))
+		times = append(times, r.get(ids[len(ids)-1]).CreatedAt)
+		r.pass(time.Minute)
+	}
+	same(r, "since", r.pages(offstage.Filter{Since: times[2], Limit: 2}, nil), reversed(ids[2:]))
+	same(r, "until", r.pages(offstage.Filter{Until: times[2], Limit: 2}, nil), reversed(ids[:2]))
+	same(r, "both", r.pages(offstage.Filter{Since: times[1], Until: times[4], State: offstage.Ready, Limit: 2}, nil), reversed(ids[1:4]))
+	same(r, "nothing", r.pages(offstage.Filter{Since: times[4].Add(time.Second)}, nil), []offstage.ID{})
+}
+
+func listInfo(r *rig) {
+	for _, state := range offstage.States() {
+		job := echoIn(state.String(), 5)
+		job.Tags = []string{state.String()}
+		id, _, running := r.bring(job, state)
+		if state == offstage.Running {
+			r.report(offstage.JobProgress{Job: id, Run: running.Run, Done: 1, Total: 2})
+		}
+		page, err := r.store.List(r.Context(), offstage.Filter{Tag: state.String()})
+		r.must(err, "list")
+		if len(page.Jobs) != 1 {
+			r.Fatalf("%s: %d jobs, want 1", state, len(page.Jobs))
+		}
+		same(r, state.String(), page.Jobs[0], r.get(id).JobInfo)
+		r.moveAway(id)
+	}
+}
+
+func listLooked(r *rig) {
+	marked := echo()
+	marked.Tags = []string{"marked"}
+	id := r.insertOne(marked)
+	_, err := r.store.InsertSeq(r.Context(), sequence(offstage.MaxLooked+500, nil))
+	r.must(err, "insert sequence")
+	r.chore(offstage.Publish)
+	page, err := r.store.List(r.Context(), offstage.Filter{Tag: "marked"})
+	r.must(err, "list")
+	if len(page.Jobs) != 0 || page.Next == "" || page.Looked < 1 || page.Looked > offstage.MaxLooked {
+		r.Errorf("%d jobs, %d looked at, next %q; want none yet, and a cursor to go on", len(page.Jobs), page.Looked, page.Next)
+	}
+	same(r, "in all pages", r.pages(offstage.Filter{Tag: "marked"}, nil), []offstage.ID{id})
+}
+
+func listMalformed(r *rig) {
+	r.insert(echoes(3)...)
+	for _, state := range []offstage.State{0, offstage.Ready, offstage.Failed} {
+		for _, after := range []string{"x", "1 or 1=1", "i", "e1", "-1", "99999999999999999999999", strings.Repeat("z", 5000), "é\x00"} {
+			page, err := r.store.List(r.Context(), offstage.Filter{State: state, After: after})
+			var invalid *offstage.InvalidError
+			if !errors.As(err, &invalid) || invalid.Field != "after" {
+				r.Errorf("after %.20q: got %d jobs, %v, want an InvalidError", after, len(page.Jobs), err)
+			}
+		}
+	}
+}
