@@ -74,12 +74,19 @@ func (b *book) begin(seq int64) {
 	b.claiming = seq
 }
 
+// maxDoubtful bounds what is remembered through a long outage. What is forgotten
+// is found a beat later.
+const maxDoubtful = 1000
+
 // fail notes that a claim was not made or, with doubt, that nobody knows.
 func (b *book) fail(s *session, seq int64, doubt bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.claiming = 0
 	if doubt {
+		if len(b.doubtful) >= maxDoubtful {
+			clear(b.doubtful)
+		}
 		b.doubtful[claimKey{s, seq}] = true
 	}
 }
@@ -218,15 +225,18 @@ func (b *book) open(s *session) map[int64]bool {
 	return seqs
 }
 
-// cancelClaims ends the contexts of the attempts of these claims.
-func (b *book) cancelClaims(s *session, seqs map[int64]bool, cause error) {
+// cancelClaims ends the contexts of the attempts of these claims and returns how
+// many there were.
+func (b *book) cancelClaims(s *session, seqs map[int64]bool, cause error) (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for a := range b.live {
 		if a.claim.session == s && seqs[a.claim.seq] {
 			a.stop(cause)
+			n++
 		}
 	}
+	return n
 }
 
 // knows reports whether a Seq that the store holds is accounted for, and if not,

@@ -17,9 +17,9 @@ type duty struct {
 
 // duties are the leader's, beside promoting.
 var duties = []duty{
-	{offstage.Publish, 10 * time.Second, 1000},
+	{offstage.Publish, 15 * time.Second, 1000},
 	{offstage.Unblock, 15 * time.Second, 500},
-	{offstage.Sweep, 5 * time.Second, 500},
+	{offstage.Sweep, 15 * time.Second, 500},
 	{offstage.Rescan, 30 * time.Second, 100},
 	{offstage.Prune, 20 * time.Second, 1000},
 	{offstage.Count, 5 * time.Second, 0},

@@ -18,7 +18,7 @@ var errNotCommitted = errors.New("the handler called Complete, and its transacti
 func (e *engine) conclude(work context.Context, a *attempt, execution *execution, out *output) {
 	asked, logged := execution.finish()
 	if err := checkResult(out.value); err != nil && out.err == nil {
-		out.value, out.err = nil, offstage.Fail(err)
+		out.err = offstage.Fail(err)
 	}
 	if !asked {
 		result := a.conclude(out)
@@ -28,7 +28,7 @@ func (e *engine) conclude(work context.Context, a *attempt, execution *execution
 	}
 	failed := *out
 	if failed.err == nil {
-		failed.value, failed.err = nil, errNotCommitted
+		failed.err = errNotCommitted
 	}
 	result := a.conclude(&failed)
 	result.Log = logged
@@ -48,7 +48,9 @@ func (a *attempt) conclude(out *output) (result offstage.Result) {
 			result = offstage.Conclude(end, offstage.RetryPolicy{MaxAttempts: a.kind.retry.MaxAttempts})
 		}
 		result.Claim, result.Ran = a.claim.seq, out.ran
-		result.Value = out.value
+		if result.Outcome == offstage.OutcomeCompleted {
+			result.Value = out.value
+		}
 		result.Error, result.Trace = clean(result.Error, maxText), clean(out.trace, maxText)
 	}()
 	return offstage.Conclude(end, a.kind.retry)

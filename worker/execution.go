@@ -76,6 +76,23 @@ func (x *execution) unsavedProgress() (report offstage.JobProgress, ok bool) {
 	return report, ok
 }
 
+func (x *execution) hasUnsaved() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.unsaved
+}
+
+// reportAgain notes that the progress was not stored after all.
+func (x *execution) reportAgain() {
+	x.mu.Lock()
+	queue := !x.queued && !x.ended
+	x.unsaved, x.queued = true, x.queued || queue
+	x.mu.Unlock()
+	if queue {
+		x.engine.reports.add(x)
+	}
+}
+
 // Logger returns a logger whose lines are kept with the attempt.
 func (x *execution) Logger() *slog.Logger {
 	x.mu.Lock()

@@ -192,7 +192,9 @@ func (e *engine) fetchFailed(s *session, request offstage.ClaimRequest, err erro
 	}
 	// A lost answer may have taken jobs: the next beat shows them. It may also
 	// have moved the store's hints past them.
-	e.beatNow.set()
+	if unknown {
+		e.beatNow.set()
+	}
 	f.looks.set(request.Sweep || e.leading())
 	f.retryAt = time.Now().Add(f.failed.next())
 }

@@ -45,9 +45,8 @@ func (e *engine) compare(s *session, believed map[int64]bool, held []int64) {
 		}
 	}
 	t.seen = seen
-	if len(believed) > 0 {
-		e.log.Warn("offstage: claims of this worker are gone; their jobs are cancelled", "claims", len(believed))
-		e.book.cancelClaims(s, believed, offstage.ErrLeaseLost)
+	if n := e.book.cancelClaims(s, believed, offstage.ErrLeaseLost); n > 0 {
+		e.log.Warn("offstage: claims of this worker are gone; their jobs are cancelled here", "jobs", n)
 	}
 }
 

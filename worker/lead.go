@@ -100,7 +100,8 @@ func (e *engine) waitLeading(ctx context.Context, r *reign) *reign {
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-over:
-		return e.dethrone(r)
+		r = e.dethrone(r)
+		pause(ctx, e.config.Beat, nil)
 	case <-e.peerDied:
 		if r != nil {
 			e.fetcher.looks.set(true)

@@ -226,6 +226,9 @@ func (e *engine) beat(ctx context.Context, sent moment, observer *observer) erro
 		return err
 	}
 	e.wake()
+	if e.recorder.failing.Load() {
+		e.recordNow.set()
+	}
 	for _, id := range beat.Cancels {
 		e.book.cancel(id, offstage.ErrCancelled)
 	}

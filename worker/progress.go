@@ -64,21 +64,15 @@ func (e *engine) saveProgress(ctx context.Context, group []*entry) {
 	}
 }
 
-func (x *execution) hasUnsaved() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.unsaved
-}
-
-// saveChanged makes one try: a progress that is lost is followed by another, and
-// the end of an attempt must not wait for it.
+// saveChanged makes one try: the end of an attempt must not wait for it.
 func (e *engine) saveChanged(ctx context.Context, changed []*execution) {
 	e.reports.saving.Lock()
 	defer e.reports.saving.Unlock()
 	batch := make([]offstage.JobProgress, 0, len(changed))
+	sent := changed[:0]
 	for _, x := range changed {
 		if report, ok := x.unsavedProgress(); ok {
-			batch = append(batch, report)
+			batch, sent = append(batch, report), append(sent, x)
 		}
 	}
 	if len(batch) == 0 {
@@ -88,5 +82,8 @@ func (e *engine) saveChanged(ctx context.Context, changed []*execution) {
 	defer cancel()
 	if err := e.store.SaveProgress(call, batch); err != nil {
 		e.log.Debug("offstage: progress was not stored", "error", err)
+		for _, x := range sent {
+			x.reportAgain()
+		}
 	}
 }

@@ -38,7 +38,6 @@ type recorder struct {
 	writing bool     // guarded by mu: a write is in flight
 	failing atomic.Bool
 	writes  atomic.Int64 // that have ended
-	refused atomic.Int64 // results that came too late; for tests and the log
 	more    signal
 }
 
@@ -120,16 +119,22 @@ func (e *engine) keepRecording(ctx context.Context) {
 	trouble := trouble{log: e.log, what: "record results"}
 	wait := backoff{first: 50 * time.Millisecond, last: time.Second}
 	patience := patience{}
+	var last burst
 	for ctx.Err() == nil {
 		group, closed := e.recorder.take()
 		if len(group) == 0 {
 			if closed {
 				return
 			}
-			pause(ctx, time.Hour, e.recorder.more)
+			pause(ctx, forever, e.recorder.more)
 			continue
 		}
+		if last.goesOn(len(group)) {
+			pause(ctx, burstWait, nil)
+			group, _ = e.recorder.take()
+		}
 		err := e.flush(ctx, group, &patience)
+		last = burst{size: len(group), at: time.Now()}
 		e.recorder.drop(group)
 		e.recorder.failing.Store(err != nil)
 		e.wake()
@@ -148,6 +153,21 @@ func (e *engine) keepRecording(ctx context.Context) {
 		pause(ctx, wait.next(), e.recordNow)
 	}
 }
+
+// burst is the last group that was written.
+type burst struct {
+	size int
+	at   time.Time
+}
+
+// The times of a burst: after a group of several, a smaller one waits a moment
+// for company; one that comes alone does not.
+const (
+	burstWait = 200 * time.Microsecond
+	burstOver = 10 * time.Millisecond
+)
+
+func (b burst) goesOn(size int) bool { return size < b.size && time.Since(b.at) < burstOver }
 
 // flush records a group. Bad data is found by halving: the culprit alone is
 // recorded as errored, so that its neighbours do not suffer.
@@ -208,23 +228,35 @@ func (e *engine) write(ctx context.Context, group []*entry, patience *patience) 
 	if len(verdicts) != len(results) {
 		return fmt.Errorf("offstage: the store answered %d verdicts for %d results", len(verdicts), len(results))
 	}
+	for _, entry := range group {
+		entry.recorded = true
+	}
+	e.book.recorded(group)
+	e.heedVerdicts(results, verdicts)
+	return nil
+}
+
+// heedVerdicts tells what became of results, and of what may be due soon.
+func (e *engine) heedVerdicts(results []*entry, verdicts []offstage.Verdict) {
 	refused := 0
 	for i, entry := range results {
 		if verdicts[i].Kind == offstage.Refused {
 			refused++
 			continue
 		}
+		switch verdicts[i].Next {
+		case offstage.Ready:
+			e.look()
+		case offstage.Scheduled, offstage.Retrying:
+			if entry.result.Wait < promoteEvery && e.leading() {
+				e.promoteNow.set()
+			}
+		}
 		e.tell(entry, verdicts[i].Next)
 	}
-	for _, entry := range group {
-		entry.recorded = true
-	}
-	e.book.recorded(group)
 	if refused > 0 {
-		e.recorder.refused.Add(int64(refused))
 		e.log.Warn("offstage: results came too late and were refused: their jobs were others' by then", "results", refused)
 	}
-	return nil
 }
 
 // callTime is how long a call of the store may take, at first.
