@@ -1,0 +1,151 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+
+	modernc "modernc.org/sqlite"
+)
+
+// DB returns a handle on the same database for the application's own tables and
+// for transactions that span both: see [Tx]. It belongs to the store and is
+// closed with it. Its transactions begin with the write lock (BEGIN IMMEDIATE),
+// unless they are read-only, and take turns with the store's own, so that
+// neither starves the other; keep them short, since everybody waits for them.
+//
+// A database in memory has only this one connection: while a transaction is
+// open, all calls on the store outside of it wait, at most 5 s.
+func (s *Store) DB() *sql.DB { return s.app }
+
+// connector opens the application's connections.
+type connector struct{ store *Store }
+
+// Connect is for database/sql.
+func (k *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	s := k.store
+	if s.at.memory {
+		return &appConn{conn: s.memory, store: s, shared: true}, nil
+	}
+	c, err := s.dial(ctx, forApplication)
+	if err != nil {
+		return nil, err
+	}
+	gate, err := openGate(s.at.side)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return &appConn{conn: c, store: s, gate: gate}, nil
+}
+
+// Driver is for database/sql.
+func (k *connector) Driver() driver.Driver { return &modernc.Driver{} }
+
+// appConn is a connection of the application's. It queues with the other writers
+// and has the store look for news when it has committed.
+type appConn struct {
+	*conn
+	store  *Store
+	gate   *gate
+	shared bool // the one connection of a database in memory
+	inTx   bool
+}
+
+var (
+	_ driver.ConnBeginTx        = (*appConn)(nil)
+	_ driver.ConnPrepareContext = (*appConn)(nil)
+	_ driver.ExecerContext      = (*appConn)(nil)
+	_ driver.QueryerContext     = (*appConn)(nil)
+	_ driver.Pinger             = (*appConn)(nil)
+	_ driver.SessionResetter    = (*appConn)(nil)
+	_ driver.Validator          = (*appConn)(nil)
+)
+
+// BeginTx is for database/sql.
+func (c *appConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if opts.ReadOnly {
+		return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
+	}
+	if err := c.gate.lock(ctx); err != nil {
+		return nil, err
+	}
+	inner, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
+	if err != nil {
+		return nil, errors.Join(err, c.gate.unlock())
+	}
+	c.inTx = true
+	return &appTx{inner, c}, nil
+}
+
+// ExecContext is for database/sql. A statement outside of a transaction is one
+// of its own.
+func (c *appConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	run := c.Conn.(driver.ExecerContext).ExecContext
+	if c.inTx {
+		return run(ctx, query, args)
+	}
+	if err := c.gate.lock(ctx); err != nil {
+		return nil, err
+	}
+	result, err := run(ctx, query, args)
+	if end := c.gate.unlock(); end != nil {
+		return nil, errors.Join(err, end)
+	}
+	c.store.poke()
+	return result, err
+}
+
+// QueryContext is for database/sql.
+func (c *appConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+}
+
+// PrepareContext is for database/sql.
+func (c *appConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	return c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+}
+
+// Ping is for database/sql.
+func (c *appConn) Ping(ctx context.Context) error { return c.Conn.(driver.Pinger).Ping(ctx) }
+
+// ResetSession is for database/sql.
+func (c *appConn) ResetSession(ctx context.Context) error {
+	return c.Conn.(driver.SessionResetter).ResetSession(ctx)
+}
+
+// IsValid is for database/sql.
+func (c *appConn) IsValid() bool { return c.Conn.(driver.Validator).IsValid() }
+
+// Unwrap returns the driver's own connection.
+func (c *appConn) Unwrap() driver.Conn { return c.Conn }
+
+// Close is for database/sql. The connection of a database in memory is the
+// database, so it stays open until the store is closed.
+func (c *appConn) Close() error {
+	if c.shared {
+		return nil
+	}
+	return errors.Join(c.conn.Close(), c.gate.close())
+}
+
+// appTx is a transaction of the application's.
+type appTx struct {
+	driver.Tx
+	conn *appConn
+}
+
+// Commit is for database/sql.
+func (t *appTx) Commit() error {
+	err := errors.Join(t.Tx.Commit(), t.end())
+	t.conn.store.poke()
+	return err
+}
+
+// Rollback is for database/sql.
+func (t *appTx) Rollback() error { return errors.Join(t.Tx.Rollback(), t.end()) }
+
+func (t *appTx) end() error {
+	t.conn.inTx = false
+	return t.conn.gate.unlock()
+}

@@ -1,0 +1,128 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Side files carry the locks that processes on one database share. A lock
+// belongs to the open file, not to the process, so two stores in one process
+// exclude each other like two processes do; and the system lets go of it when
+// the process ends, however it ends. The database file itself is never opened
+// by this package: closing any descriptor of it would drop SQLite's own locks.
+const (
+	turnFile       = "turn.lock"
+	writerFile     = "writer.lock"
+	checkpointFile = "checkpoint.lock"
+)
+
+// patience is how long a writer waits for others before it gives up as busy.
+const patience = 5 * time.Second
+
+var errGateBusy = errors.New("another writer has held the database for 5 s")
+
+// gate is where writers on one file queue before they begin a transaction. Who
+// waits for the writer's lock holds the turn's, so a writer that has just
+// committed cannot pass by the one that waits: without it, SQLite's own lock,
+// which is polled with growing pauses, starves one of two busy processes. A nil
+// gate lets everybody through. Each user has a gate of its own.
+type gate struct {
+	turn, writer *os.File
+}
+
+func openGate(dir string) (*gate, error) {
+	turn, err := openLock(filepath.Join(dir, turnFile))
+	if err != nil {
+		return nil, err
+	}
+	writer, err := openLock(filepath.Join(dir, writerFile))
+	if err != nil {
+		return nil, errors.Join(err, turn.Close())
+	}
+	return &gate{turn, writer}, nil
+}
+
+// lock waits for the writer's lock, until ctx ends or patience does.
+func (g *gate) lock(ctx context.Context) error {
+	if g == nil {
+		return nil
+	}
+	deadline := time.Now().Add(patience)
+	if err := waitLock(ctx, g.turn, 200*time.Microsecond, deadline); err != nil {
+		return err
+	}
+	err := waitLock(ctx, g.writer, 50*time.Microsecond, deadline)
+	return errors.Join(err, unlock(g.turn))
+}
+
+func (g *gate) unlock() error {
+	if g == nil {
+		return nil
+	}
+	return unlock(g.writer)
+}
+
+func (g *gate) close() error {
+	if g == nil {
+		return nil
+	}
+	return errors.Join(g.turn.Close(), g.writer.Close())
+}
+
+// waitLock polls: a wait inside the system could neither be called off nor take
+// place in virtual time. The pauses grow twentyfold at most.
+func waitLock(ctx context.Context, f *os.File, pause time.Duration, deadline time.Time) error {
+	for limit := 20 * pause; ; pause = min(pause*9/8, limit) {
+		switch ok, err := tryLock(f, true); {
+		case err != nil:
+			return err
+		case ok:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case time.Now().After(deadline):
+			return errGateBusy
+		}
+		time.Sleep(pause)
+	}
+}
+
+// openLock opens a lock file, and makes it if need be.
+func openLock(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+}
+
+// newHeldLock makes a lock file and locks it.
+func newHeldLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	ok, err := tryLock(f, true)
+	if err == nil && !ok {
+		err = errors.New("a new lock file is locked already: " + path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// heldByAnybody reports whether some open file holds the lock at path. A file
+// that is gone is not held.
+func heldByAnybody(path string) (bool, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	free, err := tryLock(f, false) // shared: two that ask at once do not see each other
+	return !free, err
+}

@@ -1,0 +1,319 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/offstagehq/offstage"
+)
+
+// place of a job that is looked up: its state and what an operator's change
+// needs to know.
+type standing struct {
+	waiting // run is that of the next attempt, or of the latest when it is running or has ended
+	kind    int64
+	state   offstage.State
+	runAt   int64
+	key     []byte
+	band    int64 // of a ready job
+	seq     int64
+}
+
+// One job with the one row that says where it stands: by the primary keys, and
+// the indexes on job.
+const sqlStanding = `SELECT j.queue, j.priority, j.kind, j.run_at, j.uniq_key,
+r.run, r.errors, r.lost, r.band, r.seq,
+s.run, s.errors, s.lost, s.retry,
+p.run, p.errors, p.lost,
+g.batch, g.run_at, b.published,
+a.run, a.errors, a.lost, a.next
+FROM offstage_job j
+LEFT JOIN offstage_ready r ON r.job = j.id
+LEFT JOIN offstage_scheduled s ON s.job = j.id
+LEFT JOIN offstage_parked p ON p.job = j.id
+LEFT JOIN offstage_staged g ON g.job = j.id
+LEFT JOIN offstage_batch b ON b.id = g.batch
+LEFT JOIN offstage_attempt a ON a.job = j.id AND a.run = (SELECT max(run) FROM offstage_attempt WHERE job = j.id)
+WHERE j.id = ?`
+
+// find returns where a job stands, or ErrNotFound.
+func (t *tx) find(id offstage.ID) (standing, error) {
+	r, err := first(t.rows(sqlStanding, id))
+	if err != nil {
+		return standing{}, err
+	}
+	if r == nil || !r.null(17) && !r.yes(19) {
+		return standing{}, offstage.ErrNotFound
+	}
+	at := standing{kind: r.num(2), runAt: r.num(3), key: r.blob(4)}
+	at.job, at.queue, at.priority, at.run = id, r.num(0), r.num(1), 1
+	count := func(i int) { at.run, at.errors, at.lost = r.int(i), r.int(i+1), r.int(i+2) }
+	switch {
+	case !r.null(5):
+		at.state, at.band, at.seq = offstage.Ready, r.num(8), r.num(9)
+		count(5)
+	case !r.null(10):
+		at.state = offstage.Scheduled
+		if r.yes(13) {
+			at.state = offstage.Retrying
+		}
+		count(10)
+	case !r.null(14):
+		at.state = offstage.Blocked
+		count(14)
+	case !r.null(17):
+		at.state = offstage.Ready
+		if r.num(18) > t.now {
+			at.state = offstage.Scheduled
+		}
+	case offstage.State(r.num(23)).Terminal():
+		at.state = offstage.State(r.num(23))
+		count(20)
+	default:
+		at.state = offstage.Running
+	}
+	return at, nil
+}
+
+// Apply changes one job in the writer's next transaction.
+func (s *Store) Apply(ctx context.Context, change offstage.Change) (offstage.State, error) {
+	var state offstage.State
+	err := s.write(ctx, string(change.Verb)+" a job", func(t *tx) error {
+		at, err := t.find(change.Job)
+		if err != nil {
+			return err
+		}
+		state, err = t.apply(change, at)
+		return err
+	})
+	return state, err
+}
+
+func (t *tx) apply(change offstage.Change, at standing) (offstage.State, error) {
+	refuse := func(hint string) (offstage.State, error) {
+		return at.state, &offstage.StateError{ID: at.job, State: at.state, Verb: change.Verb, Hint: hint}
+	}
+	timed := at.state == offstage.Scheduled || at.state == offstage.Retrying || at.state == offstage.Ready
+	switch change.Verb {
+	case offstage.VerbCancel:
+		if at.state == offstage.Completed || at.state == offstage.Failed {
+			return refuse("it has ended")
+		}
+		return t.cancel(at)
+	case offstage.VerbRetry:
+		return t.retry(at, refuse)
+	case offstage.VerbDelete:
+		if at.state == offstage.Running {
+			return refuse("cancel it first")
+		}
+		return at.state, t.erase(at)
+	case offstage.VerbRunNow:
+		if !timed {
+			return refuse("")
+		}
+		return offstage.Ready, t.move(at, t.now, func() error { return t.makeReady(at.waiting, bandFront) })
+	case offstage.VerbReschedule:
+		if !timed {
+			return refuse("")
+		}
+		return t.reschedule(at, change)
+	case offstage.VerbPrioritize:
+		if !at.state.Waiting() {
+			return refuse("")
+		}
+		return at.state, t.prioritize(at, change.Priority)
+	}
+	return 0, &offstage.InvalidError{Field: "verb", Problem: fmt.Sprintf("%q is not one that this store knows", change.Verb)}
+}
+
+const sqlCancel = `INSERT INTO offstage_cancel (job, at) VALUES (?, ?) ON CONFLICT DO NOTHING`
+
+// cancel ends a waiting job, and asks for the end of a running one.
+func (t *tx) cancel(at standing) (offstage.State, error) {
+	if at.state == offstage.Cancelled {
+		return at.state, nil
+	}
+	if at.state == offstage.Running {
+		t.cancels = nil
+		t.tell(offstage.NewsCancel)
+		_, err := t.exec(sqlCancel, at.job, t.now)
+		return offstage.Running, err
+	}
+	return offstage.Cancelled, t.cancelWaiting(at)
+}
+
+// cancelWaiting ends a job that no worker has, by an attempt that never began.
+func (t *tx) cancelWaiting(at standing) error {
+	if err := t.unplace(at.job); err != nil {
+		return err
+	}
+	end := offstage.Result{
+		Job: at.job, Run: at.run, Outcome: offstage.OutcomeCancelled, Errors: at.errors, Lost: at.lost,
+	}
+	if _, err := t.record(0, &end, offstage.Cancelled); err != nil {
+		return err
+	}
+	return t.settle(at.job, at.key)
+}
+
+// The last attempt of an ended job, by its primary key: a terminal next on the
+// last run always means that the job has ended.
+const sqlReopen = `UPDATE offstage_attempt SET next = ? WHERE job = ? AND run = ?`
+
+// retry makes an ended or retrying job ready at the front, its counters at zero.
+func (t *tx) retry(at standing, refuse func(string) (offstage.State, error)) (offstage.State, error) {
+	again := waiting{job: at.job, queue: at.queue, priority: at.priority, run: at.run}
+	if at.state == offstage.Retrying {
+		return offstage.Ready, t.move(at, t.now, func() error { return t.makeReady(again, bandFront) })
+	}
+	if !at.state.Terminal() {
+		return refuse("")
+	}
+	if len(at.key) > 0 {
+		holder, err := t.retakeKey(at.key, at.job)
+		if err != nil {
+			return 0, err
+		}
+		if holder != 0 {
+			return refuse(fmt.Sprintf("job %d holds its unique key", holder))
+		}
+	}
+	if _, err := t.exec(sqlReopen, offstage.Ready, at.job, at.run); err != nil {
+		return 0, err
+	}
+	again.run++
+	return offstage.Ready, t.makeReady(again, bandFront)
+}
+
+const sqlDue = `UPDATE offstage_job SET run_at = ? WHERE id = ?`
+
+// move takes a waiting job from its place, notes when it is due, and puts it
+// where it is to be.
+func (t *tx) move(at standing, due int64, put func() error) error {
+	if err := t.unplace(at.job); err != nil {
+		return err
+	}
+	if _, err := t.exec(sqlDue, due, at.job); err != nil {
+		return err
+	}
+	return put()
+}
+
+// reschedule gives a waiting job another time.
+func (t *tx) reschedule(at standing, change offstage.Change) (offstage.State, error) {
+	due := t.now + change.Delay.Microseconds()
+	if !change.RunAt.IsZero() {
+		due = change.RunAt.UnixMicro()
+	}
+	if due <= t.now {
+		return offstage.Ready, t.move(at, due, func() error { return t.makeReady(at.waiting, bandArrival) })
+	}
+	state := offstage.Scheduled
+	if at.state == offstage.Retrying {
+		state = offstage.Retrying
+	}
+	return state, t.move(at, due, func() error { return t.schedule(at.waiting, due, state == offstage.Retrying) })
+}
+
+// The ready row of a job, by the index on job; it keeps its place among others.
+const (
+	sqlSetPriority    = `UPDATE offstage_job SET priority = ? WHERE id = ?`
+	sqlReadyPriority  = `UPDATE offstage_ready SET priority = ? WHERE job = ?`
+	sqlStagedPriority = `UPDATE offstage_staged SET priority = ? WHERE job = ?`
+)
+
+func (t *tx) prioritize(at standing, priority int) error {
+	t.tell(offstage.NewsReady)
+	for _, query := range []string{sqlSetPriority, sqlReadyPriority, sqlStagedPriority} {
+		if _, err := t.exec(query, priority, at.job); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// One job by the primary key of each table.
+const (
+	sqlEraseJob      = `DELETE FROM offstage_job WHERE id = ?`
+	sqlEraseProgress = `DELETE FROM offstage_progress WHERE job = ?`
+	sqlEraseAttempts = `DELETE FROM offstage_attempt WHERE job = ?`
+)
+
+// erase removes a job and all about it. Attempts that an open claim names stay,
+// as its fence; they go with a later Prune.
+func (t *tx) erase(at standing) error {
+	if err := t.unplace(at.job); err != nil {
+		return err
+	}
+	if err := t.settle(at.job, at.key); err != nil {
+		return err
+	}
+	held, err := holders(t)
+	if err != nil {
+		return err
+	}
+	queries := []string{sqlEraseJob, sqlEraseProgress, sqlEraseAttempts}
+	if _, open := held[at.job]; open {
+		queries = queries[:2]
+	}
+	for _, query := range queries {
+		if _, err := t.exec(query, at.job); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	sqlPauseQueue = `UPDATE offstage_queue SET paused = ? WHERE id = ?`
+	sqlPauseKind  = `UPDATE offstage_kind SET paused = ? WHERE id = ?`
+)
+
+// Pause stops or resumes a queue or a kind. Jobs that waited for a kind become
+// ready at once if a live worker handles it.
+func (s *Store) Pause(ctx context.Context, target offstage.PauseTarget, paused bool) error {
+	if (target.Queue == "") == (target.Kind == "") {
+		return &offstage.InvalidError{Field: "target", Problem: "name either a queue or a kind"}
+	}
+	return s.write(ctx, "pause", func(t *tx) error {
+		if target.Queue != "" {
+			return t.pauseQueue(target.Queue, paused)
+		}
+		return t.pauseKind(target.Kind, paused)
+	})
+}
+
+func (t *tx) pauseQueue(name string, paused bool) error {
+	queue, err := t.queue(name)
+	if err != nil || queue.paused == paused {
+		return err
+	}
+	if _, err := t.exec(sqlPauseQueue, paused, queue.id); err != nil {
+		return err
+	}
+	t.tell(offstage.NewsReady)
+	changed := *queue
+	changed.paused = paused
+	return t.rename(func(n *names) { n.queues.add(&changed) })
+}
+
+func (t *tx) pauseKind(name string, paused bool) error {
+	kind, err := t.kind(name)
+	if err != nil || kind.paused == paused {
+		return err
+	}
+	if _, err := t.exec(sqlPauseKind, paused, kind.id); err != nil {
+		return err
+	}
+	changed := *kind
+	changed.paused = paused
+	if err := t.rename(func(n *names) { n.kinds.add(&changed) }); err != nil || paused {
+		return err
+	}
+	live, err := t.liveKinds()
+	if err != nil || !live[name] {
+		return err
+	}
+	_, _, err = t.unblockKind(kind.id, unblockPage)
+	return err
+}

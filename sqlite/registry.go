@@ -1,0 +1,307 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+// locals are the workers that were registered through this store: their locks,
+// and the beats that they have sent.
+type locals struct {
+	mu   sync.Mutex
+	held map[offstage.WorkerID]*local // guarded by mu, like what is in it
+}
+
+type local struct {
+	lock  *os.File // nil in memory
+	beats int64
+}
+
+func (l *locals) add(id offstage.WorkerID, lock *os.File) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held == nil {
+		l.held = map[offstage.WorkerID]*local{}
+	}
+	l.held[id] = &local{lock: lock}
+}
+
+// beat counts a beat.
+func (l *locals) beat(id offstage.WorkerID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w := l.held[id]; w != nil {
+		w.beats++
+	}
+}
+
+// beats returns how often a worker of this store has beaten.
+func (l *locals) beats(id offstage.WorkerID) (n int64, mine bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w := l.held[id]; w != nil {
+		return w.beats, true
+	}
+	return 0, false
+}
+
+// drop lets go of a worker's lock.
+func (l *locals) drop(id offstage.WorkerID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w := l.held[id]; w != nil && w.lock != nil {
+		_ = w.lock.Close() // it was never written to
+	}
+	delete(l.held, id)
+}
+
+func (l *locals) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	for _, w := range l.held {
+		if w.lock != nil {
+			errs = append(errs, w.lock.Close())
+		}
+	}
+	l.held = nil
+	return errors.Join(errs...)
+}
+
+const lockPattern = "worker-%d.lock"
+
+// lockPath is the file that a worker holds locked for as long as it lives.
+func (s *Store) lockPath(id offstage.WorkerID) string {
+	return filepath.Join(s.at.side, fmt.Sprintf(lockPattern, id))
+}
+
+// lives reports whether a worker's process does.
+func (s *Store) lives(id offstage.WorkerID) (bool, error) {
+	if _, mine := s.locals.beats(id); mine || s.at.memory {
+		return mine, nil
+	}
+	return heldByAnybody(s.lockPath(id))
+}
+
+// forget removes what a worker leaves in the side folder. What cannot be
+// removed now is swept away when a store is opened.
+func (s *Store) forget(id offstage.WorkerID) {
+	s.locals.drop(id)
+	if !s.at.memory {
+		_ = os.Remove(s.lockPath(id))
+	}
+}
+
+// sweepLocks removes lock files of workers that are not registered any more.
+// Those of the last minute are left: their rows may be about to come.
+func (s *Store) sweepLocks(ctx context.Context) error {
+	if s.at.memory {
+		return nil
+	}
+	files, err := filepath.Glob(filepath.Join(escapeGlob(s.at.side), "worker-*.lock"))
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	return s.read(ctx, "look for left locks", func(ses session) error {
+		for _, file := range files {
+			var id offstage.WorkerID
+			if _, err := fmt.Sscanf(filepath.Base(file), lockPattern, &id); err != nil {
+				continue
+			}
+			known, err := first(ses.rows(sqlLive, id))
+			if err != nil {
+				return err
+			}
+			info, err := os.Stat(file)
+			if known != nil || err != nil || time.Since(info.ModTime()) < time.Minute {
+				continue
+			}
+			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// One row into the worker table.
+const sqlAddWorker = `INSERT INTO offstage_worker (id, info, started_at) VALUES (?, ?, ?)`
+
+// Register gives the worker an id, takes its lock, and then makes it known: a
+// worker that others see always holds its lock. Blocked jobs of its kinds
+// become ready, a page of each kind at once and the rest by the chore.
+func (s *Store) Register(ctx context.Context, info offstage.WorkerInfo) (offstage.WorkerID, error) {
+	text, err := json.Marshal(info)
+	if err != nil {
+		return 0, err
+	}
+	var id offstage.WorkerID
+	err = s.write(ctx, "register a worker", func(t *tx) error {
+		n, err := t.next(&t.count.worker)
+		id = offstage.WorkerID(n)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	var lock *os.File
+	if !s.at.memory {
+		if lock, err = newHeldLock(s.lockPath(id)); err != nil {
+			return 0, fault("register a worker", err)
+		}
+	}
+	s.locals.add(id, lock)
+	err = s.write(ctx, "register a worker", func(t *tx) error {
+		if _, err := t.exec(sqlAddWorker, id, string(text), t.now); err != nil {
+			return err
+		}
+		return t.introduce(info)
+	})
+	if err != nil {
+		s.forget(id)
+		return 0, err
+	}
+	return id, nil
+}
+
+const sqlKeep = `UPDATE offstage_kind SET keep_completed = ?, keep_failed = ? WHERE id = ?`
+
+// introduce makes a worker's queues and kinds known, and unblocks jobs of these.
+func (t *tx) introduce(info offstage.WorkerInfo) error {
+	for _, name := range info.Queues {
+		if _, err := t.queue(name); err != nil {
+			return err
+		}
+	}
+	for _, k := range info.Kinds {
+		kind, err := t.kind(k.Name)
+		if err != nil {
+			return err
+		}
+		if kind.keep != k.Retention {
+			if _, err := t.exec(sqlKeep, k.Retention.Completed, k.Retention.Failed, kind.id); err != nil {
+				return err
+			}
+			changed := *kind
+			changed.keep = k.Retention
+			if err := t.rename(func(n *names) { n.kinds.add(&changed) }); err != nil {
+				return err
+			}
+		}
+		if kind.paused {
+			continue
+		}
+		if _, _, err := t.unblockKind(kind.id, unblockPage); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// All that a heartbeat asks, in one statement: the workers, the claims of one by
+// the primary key, the cancels. All three tables are small.
+const sqlBeat = `SELECT 0, id, dead FROM offstage_worker
+UNION ALL SELECT 1, seq, 0 FROM offstage_claim WHERE worker = ?
+UNION ALL SELECT 2, job, 0 FROM offstage_cancel`
+
+// Beat reads what the worker should know and writes nothing. A peer is dead when
+// its lock is free. The counter of a peer of this very store is the number of
+// its beats; that of another process is as alive as its lock, so it changes with
+// each look.
+func (s *Store) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Beat, error) {
+	s.poke() // a watch can miss a commit; nobody misses it for longer than a beat
+	var beat offstage.Beat
+	known := false
+	err := s.glance(ctx, "beat", func(ses session) error {
+		for r, err := range ses.rows(sqlBeat, worker) {
+			if err != nil {
+				return err
+			}
+			switch r.int(0) {
+			case 1:
+				beat.Held = append(beat.Held, r.num(1))
+			case 2:
+				beat.Cancels = append(beat.Cancels, r.id(1))
+			default:
+				if id := offstage.WorkerID(r.num(1)); id != worker {
+					beat.Peers = append(beat.Peers, offstage.Peer{ID: id, Dead: r.yes(2)})
+				} else {
+					known = !r.yes(2)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return offstage.Beat{}, err
+	}
+	if !known {
+		s.forget(worker)
+		return offstage.Beat{}, offstage.ErrGone
+	}
+	s.locals.beat(worker)
+	return beat, s.look(beat.Peers)
+}
+
+// look fills in whether the peers live.
+func (s *Store) look(peers []offstage.Peer) error {
+	for i := range peers {
+		peer := &peers[i]
+		beats, mine := s.locals.beats(peer.ID)
+		if !mine {
+			beats = s.looks.Add(1)
+		}
+		peer.Counter = beats
+		if mine || peer.Dead {
+			continue
+		}
+		lives, err := s.lives(peer.ID)
+		if err != nil {
+			return fault("look after workers", err)
+		}
+		peer.Dead = !lives
+	}
+	return nil
+}
+
+// One worker and its claims, by the primary keys.
+const (
+	sqlDropWorker = `DELETE FROM offstage_worker WHERE id = ?`
+	sqlCondemn    = `UPDATE offstage_worker SET dead = 1 WHERE id = ?`
+	sqlHolds      = `SELECT 1 FROM offstage_claim WHERE worker = ? LIMIT 1`
+)
+
+// Unregister forgets a worker. One that still has claims is marked as dead, so
+// that its peers rescue them at once.
+func (s *Store) Unregister(ctx context.Context, worker offstage.WorkerID) error {
+	err := s.write(ctx, "unregister a worker", func(t *tx) error {
+		holds, err := first(t.rows(sqlHolds, worker))
+		if err != nil {
+			return err
+		}
+		query := sqlDropWorker
+		if holds != nil {
+			query = sqlCondemn
+		}
+		_, err = t.exec(query, worker)
+		return err
+	})
+	if err == nil {
+		s.forget(worker)
+	}
+	return err
+}

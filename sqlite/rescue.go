@@ -1,0 +1,106 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/offstagehq/offstage"
+)
+
+// Rescue ends attempts of a dead worker in the writer's next transaction. It
+// does nothing about a peer that is not known to be dead and lives: one of this
+// store that has beaten since it was seen, one of another process whose lock is
+// held.
+func (s *Store) Rescue(ctx context.Context, peer offstage.Peer, limit int) (rescued int, more bool, err error) {
+	if !peer.Dead {
+		beats, mine := s.locals.beats(peer.ID)
+		lives := mine && beats != peer.Counter
+		if !mine {
+			if lives, err = s.lives(peer.ID); err != nil {
+				return 0, false, fault("rescue jobs", err)
+			}
+		}
+		if lives {
+			return 0, false, nil
+		}
+	}
+	err = s.writeMany(ctx, "rescue jobs", limit, func(t *tx) (err error) {
+		if _, err := t.exec(sqlCondemn, peer.ID); err != nil {
+			return err
+		}
+		if rescued, more, err = t.rescue(peer.ID, limit); err != nil || more {
+			return err
+		}
+		_, err = t.exec(sqlDropWorker, peer.ID)
+		return err
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	if !more {
+		s.forget(peer.ID)
+	}
+	return rescued, more, nil
+}
+
+// rescue ends up to limit attempts of a worker as lost, the oldest claims first.
+// Claims with nothing left go.
+func (t *tx) rescue(worker offstage.WorkerID, limit int) (rescued int, more bool, err error) {
+	list, err := claims(t.rows(sqlWorkerClaims, worker))
+	if err != nil {
+		return 0, false, err
+	}
+	for _, c := range list {
+		left, err := unended(t, c.jobs)
+		if err != nil {
+			return 0, false, err
+		}
+		n := min(len(left), limit-rescued)
+		for _, h := range left[:n] {
+			if err := t.lose(worker, c.seq, h); err != nil {
+				return 0, false, err
+			}
+		}
+		if rescued += n; n < len(left) {
+			return rescued, true, nil
+		}
+		if _, err := t.exec(sqlRelease, worker, c.seq); err != nil {
+			return 0, false, err
+		}
+	}
+	return rescued, false, nil
+}
+
+const sqlKeyOf = `SELECT uniq_key FROM offstage_job WHERE id = ?`
+
+// lose ends one attempt of a worker that died.
+func (t *tx) lose(worker offstage.WorkerID, seq int64, h heldJob) error {
+	cancels, err := t.pendingCancels()
+	if err != nil {
+		return err
+	}
+	end := offstage.Result{
+		Job: h.job, Run: h.run, Claim: seq, Outcome: offstage.OutcomeLost, Next: offstage.Ready,
+		Errors: h.errors, Lost: h.lost + 1, Error: "the worker died",
+	}
+	switch {
+	case cancels[h.job]:
+		end.Next = offstage.Cancelled
+	case end.Lost >= offstage.MaxLost:
+		end.Next = offstage.Failed
+		end.Error = fmt.Sprintf("%d workers in a row died while running this job", end.Lost)
+	}
+	if end.Next.Terminal() {
+		key, err := first(t.rows(sqlKeyOf, h.job))
+		if err != nil {
+			return err
+		}
+		if key != nil {
+			end.UniqueKey = key.blob(0)
+		}
+	}
+	if counted, err := t.record(worker, &end, end.Next); err != nil || !counted {
+		return err
+	}
+	return t.follow(&end, end.Next)
+}

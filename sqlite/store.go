@@ -1,0 +1,301 @@
+// Package sqlite keeps jobs in an SQLite file, or in memory.
+//
+// One goroutine writes, and commits what has come together as one transaction
+// (group commit): every commit is synced to disk before it is acknowledged, and
+// many callers share the price of it. Readers have connections of their own and
+// neither wait for the writer nor delay it.
+//
+// Several processes may use one file. Beside it stands a folder with the files
+// that they lock: writers take turns by one, checkpoints by another, and each
+// registered worker holds one for as long as its process lives. That lock is
+// its sign of life; a heartbeat writes nothing. A process learns of another's
+// commits by watching the write-ahead log.
+//
+// The application's own tables may live in the same file; all of this package's
+// begin with offstage_. See [Store.DB] for transactions that span both.
+package sqlite
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/offstagehq/offstage"
+)
+
+// Store is an [offstage.Store] in an SQLite database. It also is an
+// [offstage.Waker]. Make it with [Open].
+type Store struct {
+	at      location
+	watches bool // whether Watch looks at the write-ahead log
+
+	// The writer's side. The fields of its own belong to its goroutine.
+	queue    opQueue
+	out      *conn // nil in memory
+	gate     *gate // nil in memory
+	mine     writerState
+	poked    atomic.Bool // look for commits of others
+	heard    atomic.Bool // the application has committed, in memory
+	names    atomic.Pointer[names]
+	served   chan struct{} // closed when the writer's goroutine has ended
+	failed   chan struct{} // closed by fail
+	failOnce sync.Once
+
+	// Reading, and the application's own connections.
+	readers chan *conn // free readers, nil for those not yet opened; nil in memory
+	app     *sql.DB
+	memory  *conn  // the one connection of a database in memory
+	mark    []byte // what tells this database in memory from others; see isMine
+
+	news      newsroom
+	locals    locals
+	looks     atomic.Int64 // see look
+	flow      flow
+	prune     pruneState
+	closing   chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var (
+	_ offstage.Store = (*Store)(nil)
+	_ offstage.Waker = (*Store)(nil)
+)
+
+// maxReaders is how many reads run at once; more of them wait.
+const maxReaders = 4
+
+// Option changes how [Open] opens a store.
+type Option func(*Store)
+
+// WithoutWatch keeps [Store.Watch] to what happens through this very store: it
+// does not look at the file for commits of other processes and connections,
+// which are found only when a worker looks by itself. It is for tests in virtual
+// time (testing/synctest), which a watch on a file would stop.
+func WithoutWatch() Option { return func(s *Store) { s.watches = false } }
+
+// Open opens the database in a file, makes it if there is none, and brings its
+// schema up to date. The folder that the file is in must exist; a new file can
+// be read by its owner only. The path ":memory:" stands for a new database in
+// memory, which has one connection for all and goes with the store.
+//
+// The file is put into WAL mode, and beside it a folder of the same name with
+// "-offstage" added is made for locks: neither belongs on a network file
+// system. An error wraps [offstage.ErrNewerSchema] when a newer version of this
+// package has migrated the file.
+func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
+	at, err := locate(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		at: at, watches: !at.memory,
+		served: make(chan struct{}), failed: make(chan struct{}), closing: make(chan struct{}),
+	}
+	for _, opt := range opts {
+		opt(s)
+	}
+	s.queue.signal = make(chan struct{}, 1)
+	if err := s.connect(ctx); err != nil {
+		return nil, errors.Join(openError(at, err), s.disconnect())
+	}
+	s.flow.start(s)
+	go s.serve()
+	if err = s.Migrate(ctx); err == nil {
+		err = s.settleIn(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(openError(at, err), s.Close())
+	}
+	return s, nil
+}
+
+// markSetting is the setting that holds the mark of a database in memory.
+const markSetting = "mark"
+
+// settleIn does what comes after the schema is there.
+func (s *Store) settleIn(ctx context.Context) (err error) {
+	if !s.at.memory {
+		return s.sweepLocks(ctx)
+	}
+	s.mark, err = s.Setting(ctx, markSetting, []byte(rand.Text()))
+	return err
+}
+
+// connect opens what is open for as long as the store is: the writer's
+// connection, a handle for the application and, for the first of all, the gate:
+// a new file is put into WAL mode while no other process does the same.
+func (s *Store) connect(ctx context.Context) (err error) {
+	if s.at.memory {
+		if s.memory, err = s.dial(ctx, forMemory); err != nil {
+			return err
+		}
+		s.app = sql.OpenDB(&connector{store: s})
+		s.app.SetMaxOpenConns(1)
+		return nil
+	}
+	if s.gate, err = openGate(s.at.side); err != nil {
+		return err
+	}
+	if err := s.gate.lock(ctx); err != nil {
+		return err
+	}
+	s.out, err = s.dial(ctx, forWriting)
+	if err = errors.Join(err, s.gate.unlock()); err != nil {
+		return err
+	}
+	s.readers = make(chan *conn, maxReaders)
+	for range maxReaders {
+		s.readers <- nil
+	}
+	s.app = sql.OpenDB(&connector{store: s})
+	return nil
+}
+
+// Failed returns a channel that is closed when the disk has failed to keep a
+// commit (a failed fsync). From then on every write answers a StoreError of
+// class FaultDown: what the system still shows may never reach the disk, so the
+// process should end, and its next start recovers what was kept. Reads go on.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
+
+func (s *Store) fail() { s.failOnce.Do(func() { close(s.failed) }) }
+
+func (s *Store) hasFailed() bool {
+	select {
+	case <-s.failed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close writes what has been accepted, ends the store's goroutines, moves the
+// write-ahead log into the file if no other process uses it, and lets go of all
+// locks: workers that are still registered count as dead from now on. Calls
+// that come later answer [offstage.ErrClosed]. Close may be called again.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.queue.close()
+		<-s.served
+		close(s.closing)
+		s.flow.stop()
+		s.closeErr = s.disconnect()
+	})
+	return s.closeErr
+}
+
+// disconnect closes what connect opened, as far as it got.
+func (s *Store) disconnect() error {
+	errs := []error{s.locals.close()}
+	if s.app != nil {
+		errs = append(errs, s.app.Close())
+	}
+	for range cap(s.readers) {
+		if c := <-s.readers; c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	for _, c := range []*conn{s.out, s.memory} {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(append(errs, s.gate.close())...)
+}
+
+const (
+	sqlBegin    = `BEGIN IMMEDIATE`
+	sqlCommit   = `COMMIT`
+	sqlRollback = `ROLLBACK`
+	sqlLook     = `BEGIN`
+)
+
+// read runs a function on one snapshot of the database.
+func (s *Store) read(ctx context.Context, name string, run func(session) error) error {
+	c, giveBack, err := s.reader(ctx)
+	if err != nil {
+		return fault(name, err)
+	}
+	defer giveBack()
+	if _, err := c.exec(sqlLook); err != nil {
+		return fault(name, err)
+	}
+	err = run(c)
+	if _, end := c.exec(sqlCommit); end != nil {
+		_, rollback := c.exec(sqlRollback)
+		err = errors.Join(err, end, rollback)
+	}
+	return fault(name, err)
+}
+
+// glance is read for a single statement, which is a snapshot by itself.
+func (s *Store) glance(ctx context.Context, name string, run func(session) error) error {
+	c, giveBack, err := s.reader(ctx)
+	if err == nil {
+		defer giveBack()
+		err = run(c)
+	}
+	return fault(name, err)
+}
+
+// reader lends a connection for reading.
+func (s *Store) reader(ctx context.Context) (*conn, func(), error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	if s.at.memory {
+		return s.borrow(ctx)
+	}
+	select {
+	case <-s.closing:
+		return nil, nil, offstage.ErrClosed
+	default:
+	}
+	select {
+	case c := <-s.readers:
+		if c != nil {
+			return c, func() { s.readers <- c }, nil
+		}
+		c, err := s.dial(ctx, forReading)
+		if err != nil {
+			s.readers <- nil
+			return nil, nil, err
+		}
+		return c, func() { s.readers <- c }, nil
+	case <-s.closing:
+		return nil, nil, offstage.ErrClosed
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+}
+
+// borrow lends the one connection of a database in memory, when the application
+// has no transaction open on it.
+func (s *Store) borrow(ctx context.Context) (*conn, func(), error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errGateBusy)
+	held, err := s.app.Conn(ctx)
+	if err != nil {
+		defer cancel()
+		if context.Cause(ctx) == errGateBusy {
+			return nil, nil, errGateBusy
+		}
+		select {
+		case <-s.closing:
+			return nil, nil, offstage.ErrClosed
+		default:
+			return nil, nil, err
+		}
+	}
+	giveBack := func() { cancel(); _ = held.Close() } // it goes back to the pool: nothing can fail
+	var c *conn
+	err = held.Raw(func(dc any) error { c = dc.(driver.Conn).(*appConn).conn; return nil })
+	if err != nil {
+		giveBack()
+		return nil, nil, err
+	}
+	return c, giveBack, nil
+}

@@ -1,0 +1,245 @@
+package sqlite
+
+import (
+	"maps"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+// tx is a transaction: the writer's, shared by a group of calls, or a caller's.
+type tx struct {
+	session
+	store *Store
+	now   int64 // when this call's part began
+
+	count  counters
+	loaded bool // count is what the database has, and more
+	raised bool // count must be written before the commit
+	names  *names
+
+	cancels map[offstage.ID]bool // rows of the cancel table; nil: not loaded
+	news    news
+}
+
+// counters are what was given out last.
+type counters struct {
+	job, seq, worker, batch, names int64
+}
+
+// writerState is what the writer knows between its transactions, as long as
+// nobody else commits.
+type writerState struct {
+	version int64 // PRAGMA data_version: changes when others commit
+	count   counters
+	loaded  bool
+	names   *names
+}
+
+func (s *Store) newTx(c *conn) *tx {
+	return &tx{session: c, store: s, count: s.mine.count, loaded: s.mine.loaded, names: s.mine.names}
+}
+
+// keep remembers what a committed transaction knew, and tells its news.
+func (s *Store) keep(t *tx) {
+	s.mine.count, s.mine.loaded = t.count, t.loaded
+	if t.names != nil {
+		s.mine.names = t.names
+		s.names.Store(t.names)
+	}
+	s.news.publish(t.news)
+	if !s.at.memory {
+		s.flow.wrote(s.out.writes)
+	}
+}
+
+const sqlDataVersion = `PRAGMA data_version`
+
+// hear finds out whether others have committed since it last looked. Then what
+// the writer knew may be old, and there may be something new.
+func (s *Store) hear(c *conn) error {
+	version, err := first(c.rows(sqlDataVersion))
+	if err != nil {
+		return err
+	}
+	if changed := version.num(0) != s.mine.version; !changed && !s.heard.Swap(false) {
+		return nil
+	}
+	known := s.mine.version != 0
+	s.mine = writerState{version: version.num(0), names: s.mine.names}
+	if known && !s.at.memory {
+		s.news.publish(newsOf(offstage.NewsAny))
+	}
+	return nil
+}
+
+// listen is hear without a transaction, on a file.
+func (s *Store) listen() {
+	_ = s.hear(s.out) // the next transaction hears it, or says what is wrong
+}
+
+// poke makes the writer listen soon. In memory there is only one connection, so
+// the application's commits are known without looking.
+func (s *Store) poke() {
+	if s.at.memory {
+		s.heard.Store(true)
+		s.news.publish(newsOf(offstage.NewsAny))
+		return
+	}
+	s.poked.Store(true)
+	s.queue.wake()
+}
+
+const (
+	sqlCounters    = `SELECT job, seq, worker, batch, names FROM offstage_counter WHERE one = 1`
+	sqlSetCounters = `UPDATE offstage_counter SET job = ?, seq = ?, worker = ?, batch = ?, names = ? WHERE one = 1`
+)
+
+// load reads the counters, once per transaction and only after others wrote.
+func (t *tx) load() error {
+	if t.loaded {
+		return nil
+	}
+	r, err := first(t.rows(sqlCounters))
+	if err != nil {
+		return err
+	}
+	t.count = counters{r.num(0), r.num(1), r.num(2), r.num(3), r.num(4)}
+	t.loaded = true
+	return nil
+}
+
+// next raises one of the counters of t and returns its new value.
+func (t *tx) next(counter *int64) (int64, error) {
+	if err := t.load(); err != nil {
+		return 0, err
+	}
+	t.raised = true
+	*counter++
+	return *counter, nil
+}
+
+// flush writes the counters.
+func (t *tx) flush() error {
+	if !t.raised {
+		return nil
+	}
+	t.raised = false
+	_, err := t.exec(sqlSetCounters, t.count.job, t.count.seq, t.count.worker, t.count.batch, t.count.names)
+	return err
+}
+
+// tell notes news for the time after the commit.
+func (t *tx) tell(n offstage.News) { t.news |= newsOf(n) }
+
+// names are the queues and kinds as of a version of the names counter. It is
+// not changed once made.
+type names struct {
+	version int64
+	queues  lines
+	kinds   lines
+}
+
+// lines are the rows of one table of names.
+type lines struct {
+	byName map[string]*line
+	byID   map[int64]*line
+}
+
+// line is a queue or a kind.
+type line struct {
+	id     int64
+	name   string
+	paused bool
+	keep   offstage.Retention // of a kind
+}
+
+func (l *lines) add(n *line) {
+	if l.byName == nil {
+		l.byName, l.byID = map[string]*line{}, map[int64]*line{}
+	}
+	l.byName[n.name], l.byID[n.id] = n, n
+}
+
+const (
+	sqlQueues   = `SELECT id, name, paused FROM offstage_queue`
+	sqlKinds    = `SELECT id, name, paused, keep_completed, keep_failed FROM offstage_kind`
+	sqlAddQueue = `INSERT INTO offstage_queue (id, name) VALUES (?, ?)`
+	sqlAddKind  = `INSERT INTO offstage_kind (id, name) VALUES (?, ?)`
+)
+
+// known returns the queues and kinds as this transaction sees them.
+func (t *tx) known() (*names, error) {
+	if err := t.load(); err != nil {
+		return nil, err
+	}
+	if t.names != nil && t.names.version == t.count.names {
+		return t.names, nil
+	}
+	n := &names{version: t.count.names}
+	for r, err := range t.rows(sqlQueues) {
+		if err != nil {
+			return nil, err
+		}
+		n.queues.add(&line{id: r.num(0), name: r.text(1), paused: r.yes(2)})
+	}
+	for r, err := range t.rows(sqlKinds) {
+		if err != nil {
+			return nil, err
+		}
+		keep := offstage.Retention{Completed: time.Duration(r.num(3)), Failed: time.Duration(r.num(4))}
+		n.kinds.add(&line{id: r.num(0), name: r.text(1), paused: r.yes(2), keep: keep})
+	}
+	t.names = n
+	return n, nil
+}
+
+// queue returns the line of a queue, and makes it if it is new. SQLite has one
+// writer at a time, so a new name may be made in a caller's transaction: it
+// locks nobody out that was not, and goes if the caller rolls back.
+func (t *tx) queue(name string) (*line, error) {
+	n, err := t.known()
+	if err != nil {
+		return nil, err
+	}
+	if q := n.queues.byName[name]; q != nil {
+		return q, nil
+	}
+	q := &line{id: int64(len(n.queues.byName)) + 1, name: name}
+	if _, err := t.exec(sqlAddQueue, q.id, q.name); err != nil {
+		return nil, err
+	}
+	return q, t.rename(func(n *names) { n.queues.add(q) })
+}
+
+// kind is queue for kinds.
+func (t *tx) kind(name string) (*line, error) {
+	n, err := t.known()
+	if err != nil {
+		return nil, err
+	}
+	if k := n.kinds.byName[name]; k != nil {
+		return k, nil
+	}
+	k := &line{id: int64(len(n.kinds.byName)) + 1, name: name}
+	if _, err := t.exec(sqlAddKind, k.id, k.name); err != nil {
+		return nil, err
+	}
+	return k, t.rename(func(n *names) { n.kinds.add(k) })
+}
+
+// rename changes a copy of the names, under a new version.
+func (t *tx) rename(change func(*names)) error {
+	version, err := t.next(&t.count.names)
+	if err != nil {
+		return err
+	}
+	n := &names{version: version, queues: t.names.queues.clone(), kinds: t.names.kinds.clone()}
+	change(n)
+	t.names = n
+	return nil
+}
+
+func (l *lines) clone() lines {
+	return lines{byName: maps.Clone(l.byName), byID: maps.Clone(l.byID)}
+}

@@ -1,0 +1,255 @@
+package sqlite
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/offstagehq/offstage"
+)
+
+// op is one call's part of a transaction.
+type op struct {
+	run    func(*tx) error // may be run again after a rollback
+	weight int             // about how many rows it writes
+	mine   bool            // the writer has taken it
+	err    error
+	done   chan struct{} // closed when err is final
+}
+
+// opQueue is what waits for the writer.
+type opQueue struct {
+	mu     sync.Mutex
+	ops    []*op // guarded by mu, like closed
+	closed bool
+	signal chan struct{} // something is new; holds one
+}
+
+// maxWeight bounds the rows of a group: what a commit holds up.
+const maxWeight = 5_000
+
+func (q *opQueue) push(o *op) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	q.ops = append(q.ops, o)
+	q.wake()
+	return true
+}
+
+// wake tells the writer to look.
+func (q *opQueue) wake() {
+	select {
+	case q.signal <- struct{}{}:
+	default:
+	}
+}
+
+// giveUp takes an op back that the writer has not taken yet.
+func (q *opQueue) giveUp(o *op) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if o.mine {
+		return false
+	}
+	for i := range q.ops {
+		if q.ops[i] == o {
+			q.ops = append(q.ops[:i], q.ops[i+1:]...)
+			break
+		}
+	}
+	return true
+}
+
+// take gives the writer its next group.
+func (q *opQueue) take() (group []*op) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, weight := 0, 0
+	for n < len(q.ops) && weight < maxWeight {
+		q.ops[n].mine = true
+		weight += q.ops[n].weight
+		n++
+	}
+	group, q.ops = q.ops[:n:n], q.ops[n:]
+	return group
+}
+
+func (q *opQueue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.ops)
+}
+
+// ended reports whether the queue is closed and nothing is left.
+func (q *opQueue) ended() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed && len(q.ops) == 0
+}
+
+func (q *opQueue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.wake()
+}
+
+// write runs a function in the writer's next transaction and returns when that
+// is committed. If the function fails, nothing of it is kept. If ctx ends before
+// the writer has begun with it, it is not run; afterwards its answer is waited
+// for, so that an ended context always means that nothing was done.
+func (s *Store) write(ctx context.Context, name string, run func(*tx) error) error {
+	return s.writeMany(ctx, name, 1, run)
+}
+
+// writeMany is write for about weight rows.
+func (s *Store) writeMany(ctx context.Context, name string, weight int, run func(*tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	o := &op{run: run, weight: weight, done: make(chan struct{})}
+	if !s.queue.push(o) {
+		return offstage.ErrClosed
+	}
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		if s.queue.giveUp(o) {
+			return ctx.Err()
+		}
+		<-o.done
+	}
+	return fault(name, o.err)
+}
+
+// serve is the writer's goroutine. It ends when the queue is closed and empty.
+func (s *Store) serve() {
+	defer close(s.served)
+	for range s.queue.signal {
+		for size := 1; s.gather(size); {
+			size = s.group()
+		}
+		if s.poked.Swap(false) {
+			s.listen()
+		}
+		if s.queue.ended() {
+			return
+		}
+	}
+}
+
+// gather reports whether anything waits. After a group of several it gives
+// their callers, who have just been answered, a chance to come back with more,
+// so that the next group is as large. It yields and never waits: a lone caller
+// is not delayed, and no time passes in virtual time.
+func (s *Store) gather(size int) bool {
+	for range 8 * size {
+		if s.queue.waiting() >= size || size == 1 {
+			break
+		}
+		runtime.Gosched()
+	}
+	return s.queue.waiting() > 0
+}
+
+// group commits what waits in one transaction and returns how much it was. If
+// that fails, each op gets a transaction of its own, so that none fails for
+// another's data.
+func (s *Store) group() int {
+	c, end, err := s.begin()
+	ops := s.queue.take()
+	if err == nil {
+		err = s.perform(c, ops)
+		end()
+		if err != nil && len(ops) > 1 && !s.hasFailed() {
+			for _, o := range ops {
+				s.alone(o)
+			}
+			return len(ops)
+		}
+	}
+	answer(ops, err)
+	return len(ops)
+}
+
+// alone runs one op in its own transaction.
+func (s *Store) alone(o *op) {
+	c, end, err := s.begin()
+	if err == nil {
+		err = s.perform(c, []*op{o})
+		end()
+	}
+	answer([]*op{o}, err)
+}
+
+func answer(ops []*op, err error) {
+	for _, o := range ops {
+		if err != nil {
+			o.err = err
+		}
+		close(o.done)
+	}
+}
+
+// begin takes the writer's turn and starts a transaction.
+func (s *Store) begin() (c *conn, end func(), err error) {
+	if s.hasFailed() {
+		return nil, nil, errFailed
+	}
+	c, giveBack := s.out, func() {}
+	if s.at.memory {
+		if c, giveBack, err = s.borrow(context.Background()); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err = s.gate.lock(context.Background()); err == nil {
+		if _, err = c.exec(sqlBegin); err == nil {
+			return c, func() { s.mustUnlock(); giveBack() }, s.hear(c)
+		}
+		s.mustUnlock()
+	}
+	giveBack()
+	return nil, nil, err
+}
+
+// mustUnlock lets the next writer have its turn. An unlock of an open lock file
+// cannot fail; if it did, others would wait for ever, so this store gives up.
+func (s *Store) mustUnlock() {
+	if s.gate.unlock() != nil {
+		s.fail()
+	}
+}
+
+// perform runs the ops and commits. On an error nothing of them was kept. An op
+// that fails before it has written anything fails alone.
+func (s *Store) perform(c *conn, ops []*op) error {
+	t := s.newTx(c)
+	err := func() error {
+		for _, o := range ops {
+			before := c.writes
+			t.now = time.Now().UnixMicro()
+			if o.err = o.run(t); o.err != nil && (c.writes != before || codeOf(o.err) != 0) {
+				return o.err
+			}
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+		_, err := c.exec(sqlCommit)
+		return err
+	}()
+	if err != nil {
+		_, _ = c.exec(sqlRollback) // fails only when SQLite has rolled back by itself
+		s.mine = writerState{version: s.mine.version}
+		if lostWrites(err) {
+			s.fail()
+		}
+		return err
+	}
+	s.keep(t)
+	return nil
+}
