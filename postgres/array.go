@@ -1,0 +1,68 @@
+package postgres
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Arrays travel as PostgreSQL's array literals in text parameters. That costs
+// less than encoding them element by element, and works alike in every mode of
+// pgx, through PgBouncer, and with any other driver of a caller's *sql.Tx.
+
+// ints writes one number of each item as an array literal.
+func ints[T any](items []T, number func(*T) int64) string {
+	b := make([]byte, 1, 2+12*len(items))
+	b[0] = '{'
+	for i := range items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, number(&items[i]), 10)
+	}
+	return string(append(b, '}'))
+}
+
+// numbers writes numbers as an array literal.
+func numbers[N ~int | ~int32 | ~int64](items []N) string {
+	return ints(items, func(n *N) int64 { return int64(*n) })
+}
+
+// texts writes one text of each item as an array literal; NULL where there is none.
+func texts[T any](items []T, text func(*T) (string, bool)) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i := range items {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if s, ok := text(&items[i]); ok {
+			quote(&b, s)
+		} else {
+			b.WriteString("NULL")
+		}
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+// strs writes texts as an array literal.
+func strs(items []string) string {
+	return texts(items, func(s *string) (string, bool) { return *s, true })
+}
+
+// quote writes one element; only quotes and backslashes mean something inside.
+func quote(b *strings.Builder, s string) {
+	b.WriteByte('"')
+	for {
+		i := strings.IndexAny(s, `"\`)
+		if i < 0 {
+			break
+		}
+		b.WriteString(s[:i])
+		b.WriteByte('\\')
+		b.WriteByte(s[i])
+		s = s[i+1:]
+	}
+	b.WriteString(s)
+	b.WriteByte('"')
+}

@@ -1,0 +1,377 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offstagehq/offstage"
+)
+
+// inlineArgs is the greatest size of arguments that a claim brings along.
+const inlineArgs = 8 << 10
+
+// claimSQL takes jobs for all pools of a worker. It walks the pools in order,
+// and for each the stretches of its queues in order, until its slots are full:
+// the nested loops keep that order, and a stretch is only opened when it is
+// needed. Rows that others have locked are skipped; those that an earlier pool
+// has locked in this very statement carry our own transaction in xmax. What was
+// picked is deleted by its place in the table and named by one claim row.
+//
+// $1 time, $2 worker, $3 seq, $4 slots of each pool; for each stretch $5 its
+// pool, $6 queue, $7–$10 the place above which and $11–$13 below which it lies.
+//
+// The first row is a header: the snapshot in extra, paused queues in args. Then
+// come the jobs in the order in which they were picked; facts are null if gone.
+const claimSQL = `WITH picked AS MATERIALIZED (
+	SELECT p.* FROM unnest($4::int[]) WITH ORDINALITY AS pool (slots, nr)
+	CROSS JOIN LATERAL (
+		SELECT s.nr, q.* FROM unnest($5::int[], $6::int[], $7::smallint[], $8::smallint[], $9::xid8[], $10::bigint[],
+			$11::smallint[], $12::smallint[], $13::xid8[]) WITH ORDINALITY
+			AS s (pool, queue, lo_priority, lo_band, lo_xid, lo_job, hi_priority, hi_band, hi_xid, nr)
+		CROSS JOIN LATERAL (
+			SELECT r.ctid AS tid, r.priority, r.band, r.xid, r.job, r.run, r.errors, r.lost
+			FROM offstage.ready r
+			WHERE r.queue = s.queue
+				AND (r.priority, r.band, r.xid, r.job) > (s.lo_priority, s.lo_band, s.lo_xid, s.lo_job)
+				AND (r.priority, r.band, r.xid) < (s.hi_priority, s.hi_band, s.hi_xid)
+				AND r.xmax IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid
+			ORDER BY r.priority, r.band, r.xid, r.job
+			LIMIT pool.slots FOR UPDATE SKIP LOCKED
+		) q
+		WHERE s.pool = pool.nr AND s.queue <> ALL (ARRAY(SELECT id FROM offstage.queue WHERE paused))
+		LIMIT pool.slots
+	) p
+), gone AS (
+	DELETE FROM offstage.ready WHERE ctid = ANY (ARRAY(SELECT tid FROM picked)) RETURNING job, run, errors, lost
+), lease AS (
+	INSERT INTO offstage.claim (worker, seq, at, jobs, runs, errors, lost)
+	SELECT $2::bigint, $3::bigint, coalesce($1::timestamptz, statement_timestamp()), ARRAY(SELECT job FROM gone),
+		CASE WHEN EXISTS (SELECT FROM gone WHERE run <> 1) THEN ARRAY(SELECT run FROM gone) END,
+		CASE WHEN EXISTS (SELECT FROM gone WHERE errors <> 0) THEN ARRAY(SELECT errors FROM gone) END,
+		CASE WHEN EXISTS (SELECT FROM gone WHERE lost <> 0) THEN ARRAY(SELECT lost FROM gone) END
+	WHERE EXISTS (SELECT FROM gone)
+)
+SELECT 0::bigint, 0::bigint, '0'::xid8, 0::smallint, 0::smallint, 0, 0, 0, NULL::int, NULL::int, NULL::bigint,
+	coalesce($1::timestamptz, statement_timestamp()), NULL::bytea, pg_current_snapshot()::text,
+	ARRAY(SELECT id FROM offstage.queue WHERE paused)::text, 0
+UNION ALL
+SELECT p.nr, p.job, p.xid, p.priority, p.band, p.run, p.errors, p.lost, j.kind, j.max_attempts, j.timeout,
+	j.created_at, j.uniq_key, j.extra, j.args,
+	CASE WHEN j.deferred THEN 1 ELSE 0 END
+	+ CASE WHEN (SELECT true FROM offstage.cancel LIMIT 1)
+		AND EXISTS (SELECT FROM offstage.cancel c WHERE c.job = p.job) THEN 2 ELSE 0 END
+	+ CASE WHEN j.kind = ANY (ARRAY(SELECT id FROM offstage.kind WHERE paused)) THEN 4 ELSE 0 END
+FROM picked p LEFT JOIN LATERAL (
+	SELECT f.kind, f.max_attempts, f.timeout, f.created_at, f.uniq_key, f.extra, octet_length(f.args) > 8192 AS deferred,
+		CASE WHEN octet_length(f.args) <= 8192 THEN f.args END AS args
+	FROM offstage.job f WHERE f.id = p.job OFFSET 0
+) j ON true`
+
+// The flags that claimSQL returns.
+const (
+	flagDeferred = 1 << iota
+	flagCancelAsked
+	flagKindPaused
+)
+
+// Claim takes ready jobs; see [offstage.Queue].
+func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.Claim, error) {
+	if err := s.usable(ctx, "claim jobs"); err != nil {
+		return offstage.Claim{}, err
+	}
+	plan, err := s.plan(ctx, req)
+	if err != nil {
+		return offstage.Claim{}, err
+	}
+	slept := s.sleepers.mark(req.Worker)
+	s.open.add(req.Worker, req.Seq)
+	var got fetched
+	err = s.send(ctx, s.work, unit{op: "claim jobs", build: func(b *pgx.Batch) {
+		if plan.sweep {
+			b.Queue(s.sql(sweepSQL), numbers(plan.queues))
+		}
+		b.Queue(s.sql(claimSQL), plan.params(s.now())...).Query(func(rows pgx.Rows) error {
+			got = fetched{}
+			return got.scan(rows, plan)
+		})
+	}})
+	if err != nil {
+		s.hints.drop()
+		return offstage.Claim{}, err
+	}
+	if len(got.picks) == 0 {
+		s.open.remove(req.Worker, req.Seq)
+	}
+	s.learnFrom(plan, &got)
+	claim := offstage.Claim{Seq: req.Seq, Pending: s.sleepers.pending(req.Worker, slept, got.snapshot)}
+	claim.Jobs, err = s.named(ctx, plan, got.picks)
+	return claim, err
+}
+
+// fetchPlan is a claim request as it is sent.
+type fetchPlan struct {
+	offstage.ClaimRequest
+	epoch     int64
+	sweep     bool
+	queues    []int32   // all that are served, each once
+	stretches []stretch // in the order in which they are walked
+}
+
+// plan finds the stretches to look at: those of each queue are the same for all
+// pools that serve it.
+func (s *Store) plan(ctx context.Context, req offstage.ClaimRequest) (*fetchPlan, error) {
+	p := &fetchPlan{ClaimRequest: req, epoch: s.epoch.Load()}
+	p.sweep = s.hints.sweepDue() || req.Sweep
+	now := time.Now()
+	byQueue := map[int32][]stretch{}
+	for i, pool := range req.Pools {
+		queues, _, err := s.intern(ctx, pool.Queues, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, queue := range queues {
+			stretches, planned := byQueue[queue]
+			if !planned {
+				stretches = s.hints.plan(queue, p.epoch, now)
+				byQueue[queue] = stretches
+				p.queues = append(p.queues, queue)
+			}
+			for _, st := range stretches {
+				st.pool = i
+				p.stretches = append(p.stretches, st)
+			}
+		}
+	}
+	return p, nil
+}
+
+// params returns the parameters of claimSQL.
+func (p *fetchPlan) params(now any) []any {
+	of := func(number func(*stretch) int64) string { return ints(p.stretches, number) }
+	return []any{
+		now, int64(p.Worker), p.Seq,
+		ints(p.Pools, func(r *offstage.PoolRequest) int64 { return int64(max(r.Slots, 0)) }),
+		of(func(st *stretch) int64 { return int64(st.pool) + 1 }),
+		of(func(st *stretch) int64 { return int64(st.queue) }),
+		of(func(st *stretch) int64 { return int64(st.lo.priority) }),
+		of(func(st *stretch) int64 { return int64(st.lo.band) }),
+		of(func(st *stretch) int64 { return int64(st.lo.xid) }),
+		of(func(st *stretch) int64 { return st.lo.job }),
+		of(func(st *stretch) int64 { return int64(st.hi.priority) }),
+		of(func(st *stretch) int64 { return int64(st.hi.band) }),
+		of(func(st *stretch) int64 { return int64(st.hi.xid) }),
+	}
+}
+
+// pick is one job that a claim took.
+type pick struct {
+	job   offstage.ClaimedJob
+	nr    int // the stretch, from 1
+	place place
+	kind  int32
+}
+
+// fetched is what claimSQL answered.
+type fetched struct {
+	snapshot snapshot
+	paused   []int32
+	picks    []pick
+}
+
+// scan reads the header and the jobs.
+func (f *fetched) scan(rows pgx.Rows, plan *fetchPlan) error {
+	var (
+		nr, job, timeout  *int64
+		xid               uint64
+		priority, band    int16
+		run, errs, lost   int
+		kind, maxAttempts *int32
+		created           *time.Time
+		uniqueKey         []byte
+		extra, args       *string
+		flags             int
+		targets           = []any{&nr, &job, &xid, &priority, &band, &run, &errs, &lost, &kind, &maxAttempts, &timeout, &created, &uniqueKey, &extra, &args, &flags}
+	)
+	for header := true; rows.Next(); header = false {
+		if err := rows.Scan(targets...); err != nil {
+			return err
+		}
+		if header {
+			if err := f.head(*extra, *args); err != nil {
+				return err
+			}
+			continue
+		}
+		st := &plan.stretches[*nr-1]
+		p := pick{nr: int(*nr), place: place{lane{priority, band}, key{xid, *job}}}
+		p.job = offstage.ClaimedJob{
+			Facts: offstage.Facts{ID: offstage.ID(*job), Priority: int(priority)}, Pool: st.pool,
+			Run: run, Errors: errs, Lost: lost,
+			ArgsDeferred: flags&flagDeferred != 0, CancelAsked: flags&flagCancelAsked != 0, KindPaused: flags&flagKindPaused != 0,
+		}
+		if kind == nil {
+			p.job.Missing = true
+		} else {
+			p.kind = *kind
+			p.job.MaxAttempts, p.job.Timeout = int(*maxAttempts), micros(*timeout)
+			p.job.CreatedAt, p.job.UniqueKey = created.UTC(), uniqueKey
+			if args != nil {
+				p.job.Args = json.RawMessage(*args)
+			}
+			if err := readExtra(&p.job.Extra, extra); err != nil {
+				return err
+			}
+		}
+		uniqueKey = nil // the next row must not write into it
+		f.picks = append(f.picks, p)
+	}
+	return rows.Err()
+}
+
+func (f *fetched) head(snapshot, paused string) (err error) {
+	if f.snapshot, err = parseSnapshot(snapshot); err != nil {
+		return err
+	}
+	for id := range strings.SplitSeq(strings.Trim(paused, "{}"), ",") {
+		if id == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(id, 10, 32)
+		if err != nil {
+			return err
+		}
+		f.paused = append(f.paused, int32(n))
+	}
+	return nil
+}
+
+// readExtra reads what a job carries; nil is nothing.
+func readExtra(extra *offstage.Extra, text *string) error {
+	if text == nil {
+		return nil
+	}
+	return json.Unmarshal([]byte(*text), extra)
+}
+
+// micros is a stored duration.
+func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+
+// learnFrom moves the hints of each queue, by what each pool saw of it.
+func (s *Store) learnFrom(plan *fetchPlan, got *fetched) {
+	taken := make([]int, len(plan.Pools))    // jobs by pool
+	last := make([]*pick, len(plan.Pools))   // the last job by pool
+	ends := make(map[int]*place, len(taken)) // the last job by stretch
+	for i := range got.picks {
+		p := &got.picks[i]
+		taken[p.job.Pool]++
+		last[p.job.Pool] = p
+		ends[p.nr] = &p.place
+	}
+	for from := 0; from < len(plan.stretches); {
+		queue, pool := plan.stretches[from].queue, plan.stretches[from].pool
+		full := taken[pool] >= plan.Pools[pool].Slots
+		to := from
+		var looks []look
+		for ; to < len(plan.stretches) && plan.stretches[to].queue == queue && plan.stretches[to].pool == pool; to++ {
+			nr := to + 1
+			looks = append(looks, look{
+				stretch: plan.stretches[to], last: ends[nr],
+				full: full && last[pool] != nil && last[pool].nr == nr,
+				done: !full || last[pool] != nil && nr <= last[pool].nr,
+			})
+		}
+		from = to
+		if !slices.Contains(got.paused, queue) {
+			s.hints.learn(queue, plan.epoch, got.snapshot, looks)
+		}
+	}
+}
+
+// named gives the picked jobs the names of their queues and kinds, and the
+// order in which they are to be started: by pool, as they were picked.
+func (s *Store) named(ctx context.Context, plan *fetchPlan, picks []pick) ([]offstage.ClaimedJob, error) {
+	slices.SortStableFunc(picks, func(a, b pick) int { return cmp.Compare(a.nr, b.nr) })
+	jobs := make([]offstage.ClaimedJob, len(picks))
+	for i := range picks {
+		p := &picks[i]
+		var err error
+		if p.job.Queue, err = s.named1(ctx, s.queueName, plan.stretches[p.nr-1].queue); err != nil {
+			return nil, err
+		}
+		if !p.job.Missing {
+			if p.job.Kind, err = s.named1(ctx, s.kindName, p.kind); err != nil {
+				return nil, err
+			}
+		}
+		jobs[i] = p.job
+	}
+	return jobs, nil
+}
+
+// named1 returns the name behind a number, after a look at the tables if it is
+// new to this process.
+func (s *Store) named1(ctx context.Context, name func(int32) (string, bool), id int32) (string, error) {
+	found, known := name(id)
+	if known {
+		return found, nil
+	}
+	if err := s.loadNames(ctx); err != nil {
+		return "", err
+	}
+	found, _ = name(id)
+	return found, nil
+}
+
+// sweepSQL moves what stands at the head of each priority of the queues $1 to
+// band 0 of a new transaction, where no hint hides it. Their order stays: they
+// were the first, and are. At most 1,000 jobs of each priority.
+const sweepSQL = `WITH head AS MATERIALIZED (
+	SELECT r.tid FROM unnest($1::int[]) q (id) CROSS JOIN generate_series(0, 9) p (n) CROSS JOIN LATERAL (
+		SELECT ctid AS tid FROM offstage.ready
+		WHERE queue = q.id AND priority = p.n::smallint
+		ORDER BY band, xid, job LIMIT 1000 FOR UPDATE SKIP LOCKED
+	) r LIMIT 10000
+), gone AS (
+	DELETE FROM offstage.ready WHERE ctid = ANY (ARRAY(SELECT tid FROM head))
+	RETURNING queue, priority, job, since, run, errors, lost
+)
+INSERT INTO offstage.ready (queue, priority, band, job, since, run, errors, lost)
+SELECT queue, priority, 0, job, since, run, errors, lost FROM gone`
+
+// loadArgsSQL reads the arguments of job $1.
+const loadArgsSQL = `SELECT args FROM offstage.job WHERE id = $1::bigint`
+
+// LoadArgs returns the arguments that a claim left out; see [offstage.Queue].
+func (s *Store) LoadArgs(ctx context.Context, job offstage.ID) ([]byte, error) {
+	var args *string
+	err := s.send(ctx, s.work, unit{op: "load arguments", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(loadArgsSQL), int64(job)).Query(func(rows pgx.Rows) error {
+			return one(rows, &args)
+		})
+	}})
+	if err != nil {
+		return nil, err
+	}
+	if args == nil {
+		return nil, offstage.ErrNotFound
+	}
+	return []byte(*args), nil
+}
+
+// one reads the only row, if there is one.
+func one(rows pgx.Rows, targets ...any) error {
+	if rows.Next() {
+		if err := rows.Scan(targets...); err != nil {
+			return err
+		}
+	}
+	rows.Close()
+	return rows.Err()
+}

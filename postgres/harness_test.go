@@ -1,0 +1,125 @@
+package postgres_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/postgres"
+	"github.com/offstagehq/offstage/storetest"
+)
+
+// clock is one that the cases set.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) time() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// bench is what a store of the harness was opened with.
+type stage struct {
+	url    string
+	schema string
+	clock  *clock
+}
+
+// harness runs storetest's cases on one database, each in a schema of its own.
+type harness struct {
+	url   string // the store's connections
+	admin string // a direct connection, for what the harness itself does
+	mu    sync.Mutex
+	by    map[offstage.Store]*stage
+}
+
+var schemas atomic.Int64
+
+func newHarness(url, admin string) storetest.Harness {
+	h := &harness{url: url, admin: admin, by: map[offstage.Store]*stage{}}
+	return storetest.Harness{Open: h.open, Peer: h.peer, Begin: h.begin, Advance: h.advance}
+}
+
+func (h *harness) open(tb testing.TB) offstage.Store {
+	st := &stage{
+		url: h.url, schema: fmt.Sprintf("case %d", schemas.Add(1)),
+		clock: &clock{now: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)},
+	}
+	tb.Cleanup(func() { drop(tb, h.admin, st.schema) })
+	return h.handle(tb, st)
+}
+
+func (h *harness) handle(tb testing.TB, st *stage) offstage.Store {
+	tb.Helper()
+	store, err := postgres.Open(tb.Context(), st.url, postgres.WithSchema(st.schema), postgres.WithClock(st.clock.time))
+	if err != nil {
+		tb.Fatalf("open: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			tb.Errorf("close: %v", err)
+		}
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.by[store] = st
+	return store
+}
+
+func (h *harness) stage(store offstage.Store) *stage {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.by[store]
+}
+
+func (h *harness) peer(tb testing.TB, store offstage.Store) offstage.Store {
+	tb.Helper()
+	return h.handle(tb, h.stage(store))
+}
+
+func (h *harness) begin(tb testing.TB, _ offstage.Store) (offstage.Tx, func() error, func() error) {
+	tb.Helper()
+	conn, err := pgx.Connect(tb.Context(), h.admin)
+	if err != nil {
+		tb.Fatalf("connect: %v", err)
+	}
+	tb.Cleanup(func() { conn.Close(tb.Context()) })
+	tx, err := conn.Begin(tb.Context())
+	if err != nil {
+		tb.Fatalf("begin: %v", err)
+	}
+	return postgres.Tx(tx), func() error { return tx.Commit(tb.Context()) }, func() error { return tx.Rollback(tb.Context()) }
+}
+
+func (h *harness) advance(_ testing.TB, store offstage.Store, d time.Duration) {
+	h.stage(store).clock.advance(d)
+}
+
+// drop removes a schema and all that is in it.
+func drop(tb testing.TB, url, schema string) {
+	tb.Helper()
+	ctx := contextOf(tb)
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		tb.Errorf("connect: %v", err)
+		return
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "DROP SCHEMA "+pgx.Identifier{schema}.Sanitize()+" CASCADE"); err != nil {
+		tb.Errorf("drop schema: %v", err)
+	}
+}

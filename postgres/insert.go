@@ -1,0 +1,267 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offstagehq/offstage"
+)
+
+// row is a new job as it will be stored. It shares no memory with the caller.
+type row struct {
+	id          int64
+	kind, queue int32
+	priority    int
+	maxAttempts int
+	timeout     time.Duration
+	delay       time.Duration // 0: see at
+	at          string        // a time, or "": after delay
+	args        string
+	extra       string // JSON, or "": none
+	unique      *offstage.UniqueKey
+}
+
+// largeCall is how many jobs a call must bring to be sent alone, beside the
+// groups: it pays for its own commit.
+const largeCall = 500
+
+// Insert stores jobs; see [offstage.Inserter]. Calls without unique jobs share a
+// statement and a commit with others that come meanwhile.
+func (s *Store) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstage.Inserted, error) {
+	if err := s.usable(ctx, "insert jobs"); err != nil || len(jobs) == 0 {
+		return nil, err
+	}
+	rows, err := s.rows(ctx, jobs, s.newIDs)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case hasUnique(rows):
+		return s.insertUnique(ctx, rows)
+	case len(rows) >= largeCall:
+		err = s.store(ctx, rows)
+	default:
+		err = s.inserts.join(ctx, rows)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.knocker.ring()
+	inserted := make([]offstage.Inserted, len(rows))
+	for i := range rows {
+		inserted[i].ID = offstage.ID(rows[i].id)
+	}
+	return inserted, nil
+}
+
+// usable says why a call cannot begin: the store is closed or the context has ended.
+func (s *Store) usable(ctx context.Context, op string) error {
+	if s.closed.Load() {
+		return closedError(op)
+	}
+	return fault(ctx, op, ctx.Err(), false)
+}
+
+func hasUnique(rows []row) bool {
+	for i := range rows {
+		if rows[i].unique != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// rows makes stored jobs of new ones: names become numbers, ids are given.
+func (s *Store) rows(ctx context.Context, jobs []offstage.NewJob, newIDs func(context.Context, int) ([]int64, error)) ([]row, error) {
+	queues, kinds := make([]string, len(jobs)), make([]string, len(jobs))
+	for i := range jobs {
+		queues[i], kinds[i] = jobs[i].Queue, jobs[i].Kind
+	}
+	queueIDs, kindIDs, err := s.intern(ctx, queues, kinds)
+	if err != nil {
+		return nil, err
+	}
+	taken, err := newIDs(ctx, len(jobs))
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]row, len(jobs))
+	for i := range jobs {
+		job := &jobs[i]
+		rows[i] = row{
+			id: taken[i], kind: kindIDs[i], queue: queueIDs[i], priority: job.Priority,
+			maxAttempts: job.MaxAttempts, timeout: job.Timeout, delay: max(job.Delay, 0),
+			args: string(job.Args), unique: job.Unique,
+		}
+		if !job.RunAt.IsZero() {
+			rows[i].at = job.RunAt.UTC().Format(timeFormat)
+		}
+		if !job.Extra.Empty() {
+			encoded, err := json.Marshal(job.Extra)
+			if err != nil {
+				return nil, &offstage.InvalidError{Field: "metadata", Problem: err.Error()}
+			}
+			rows[i].extra = string(encoded)
+		}
+	}
+	return rows, nil
+}
+
+// timeFormat is how times are written for the server.
+const timeFormat = "2006-01-02T15:04:05.999999Z07:00"
+
+// insertReadySQL stores jobs that are due at once. $1 is the time (null: the
+// server's), $2 the nonce; one array for each column. It reads no index.
+const insertReadySQL = `WITH j AS (
+	INSERT INTO offstage.job (id, created_at, run_at, timeout, nonce, kind, queue, max_attempts, priority, args, extra)
+	SELECT u.id, t.now, t.now, u.timeout, $2::bigint, u.kind, u.queue, u.max_attempts, u.priority, u.args, u.extra
+	FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t,
+		unnest($3::bigint[], $4::int[], $5::int[], $6::smallint[], $7::int[], $8::bigint[], $9::text[], $10::text[])
+		AS u (id, kind, queue, priority, max_attempts, timeout, args, extra)
+	RETURNING id, queue, priority, created_at
+)
+INSERT INTO offstage.ready (queue, priority, job, since, run)
+SELECT queue, priority, id, created_at, 1 FROM j`
+
+// insertMixedSQL is insertReadySQL for jobs of which some have a delay ($11, in
+// microseconds) or a time ($12).
+const insertMixedSQL = `WITH j AS (
+	INSERT INTO offstage.job (id, created_at, run_at, timeout, nonce, kind, queue, max_attempts, priority, args, extra)
+	SELECT u.id, t.now, coalesce(u.at, t.now + u.delay * interval '1 microsecond'), u.timeout, $2::bigint,
+		u.kind, u.queue, u.max_attempts, u.priority, u.args, u.extra
+	FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t,
+		unnest($3::bigint[], $4::int[], $5::int[], $6::smallint[], $7::int[], $8::bigint[], $9::text[], $10::text[],
+			$11::bigint[], $12::timestamptz[])
+		AS u (id, kind, queue, priority, max_attempts, timeout, args, extra, delay, at)
+	RETURNING id, queue, priority, created_at, run_at
+), later AS (
+	INSERT INTO offstage.scheduled (run_at, job, queue, priority, run)
+	SELECT run_at, id, queue, priority, 1 FROM j WHERE run_at > created_at
+)
+INSERT INTO offstage.ready (queue, priority, job, since, run)
+SELECT queue, priority, id, created_at, 1 FROM j WHERE run_at <= created_at`
+
+// insertStatement returns the statement and its parameters for rows.
+func (s *Store) insertStatement(rows []row) (string, []any) {
+	args := []any{
+		s.now(), s.nonce,
+		ints(rows, func(r *row) int64 { return r.id }),
+		ints(rows, func(r *row) int64 { return int64(r.kind) }),
+		ints(rows, func(r *row) int64 { return int64(r.queue) }),
+		ints(rows, func(r *row) int64 { return int64(r.priority) }),
+		ints(rows, func(r *row) int64 { return int64(r.maxAttempts) }),
+		ints(rows, func(r *row) int64 { return r.timeout.Microseconds() }),
+		texts(rows, func(r *row) (string, bool) { return r.args, true }),
+		texts(rows, func(r *row) (string, bool) { return r.extra, r.extra != "" }),
+	}
+	for i := range rows {
+		if rows[i].delay > 0 || rows[i].at != "" {
+			return s.sql(insertMixedSQL), append(args,
+				ints(rows, func(r *row) int64 { return r.delay.Microseconds() }),
+				texts(rows, func(r *row) (string, bool) { return r.at, r.at != "" }))
+		}
+	}
+	return s.sql(insertReadySQL), args
+}
+
+// patience is how long the store asks what became of an insert whose answer was
+// lost.
+const patience = 20 * time.Second
+
+// store inserts rows in one transaction. Where the answer is lost it asks again
+// under the same ids: a conflict with rows that carry this process's nonce is
+// the first try's success. Rows get new ids if their ids turn out to be taken by
+// others, which only a failover can bring about; nobody has seen them yet.
+func (s *Store) store(ctx context.Context, rows []row) error {
+	until := time.Now().Add(patience)
+	for try, doubt := 1, false; ; try++ {
+		err := s.insertOnce(ctx, rows)
+		if codeOf(err) == codeUniqueViolation {
+			var stored bool
+			if stored, err = s.stored(ctx, rows); err == nil {
+				if stored {
+					return nil
+				}
+				doubt = false
+				if err = s.renumber(ctx, rows); err == nil {
+					continue
+				}
+			}
+		}
+		doubt = doubt || uncertain(err)
+		if err == nil || !doubt || ctx.Err() != nil {
+			return err
+		}
+		if time.Now().After(until) || !wait(ctx, min(time.Second, 20*time.Millisecond<<min(try, 10))) {
+			return unknown(ctx, "insert jobs", err)
+		}
+	}
+}
+
+// uncertain reports whether an insert that failed may have been committed: its
+// answer was lost, or the session was ended under it.
+func uncertain(err error) bool {
+	var fault *offstage.StoreError
+	if !errors.As(err, &fault) {
+		return false
+	}
+	return fault.Class == offstage.FaultUnknown || codeOf(err) == "57P01" || codeOf(err) == "57P02"
+}
+
+// unknown is the error of a call of which it is not known whether it was carried out.
+func unknown(ctx context.Context, op string, err error) error {
+	var stored *offstage.StoreError
+	if errors.As(err, &stored) {
+		err = stored.Err
+	}
+	if ctx.Err() != nil {
+		return fault(ctx, op, err, true)
+	}
+	return &offstage.StoreError{Class: offstage.FaultUnknown, Op: op, Err: err}
+}
+
+// wait returns true after d, false when the context ends first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *Store) insertOnce(ctx context.Context, rows []row) error {
+	text, args := s.insertStatement(rows)
+	return s.send(ctx, s.work, unit{op: "insert jobs", build: func(b *pgx.Batch) { b.Queue(text, args...) }})
+}
+
+// storedSQL counts which of the ids $1 are jobs that this process ($2) inserted.
+const storedSQL = `SELECT count(*) FROM unnest($1::bigint[]) u (id) JOIN offstage.job j ON j.id = u.id WHERE j.nonce = $2::bigint`
+
+// stored reports whether rows were inserted by this process, as they are only
+// inserted together.
+func (s *Store) stored(ctx context.Context, rows []row) (bool, error) {
+	var n int
+	err := s.send(ctx, s.work, unit{op: "look for inserted jobs", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(storedSQL), ints(rows, func(r *row) int64 { return r.id }), s.nonce).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&n)
+		})
+	}})
+	return n > 0, err
+}
+
+// renumber gives rows new ids, from new blocks.
+func (s *Store) renumber(ctx context.Context, rows []row) error {
+	s.epoch.Add(1)
+	taken, err := s.newIDs(ctx, len(rows))
+	for i := range taken {
+		rows[i].id = taken[i]
+	}
+	return err
+}

@@ -1,0 +1,303 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offstagehq/offstage"
+)
+
+// What notifications say, on a channel named like the schema.
+const (
+	payloadReady  = "ready"
+	payloadCancel = "cancel"
+	payloadAny    = "any"
+	payloadProbe  = "probe " // and a number: a watcher's word to itself
+)
+
+// probePatience is how long a notification to oneself may take before LISTEN is
+// taken not to work here.
+const probePatience = 3 * time.Second
+
+// errDeaf says that LISTEN does not work, as through PgBouncer in transaction mode.
+var errDeaf = errors.New("offstage: LISTEN brings no notifications on this connection (a pooler in transaction mode?); jobs are found by polling")
+
+// Watch listens for news on a connection of its own; see [offstage.Waker]. An
+// error that is no StoreError means that notifications do not come through here.
+func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News)) error {
+	if err := s.usable(ctx, "watch"); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	conn, err := pgx.ConnectConfig(ctx, s.listen)
+	if err != nil {
+		return s.watchError(ctx, err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		conn.Close(ctx) // whatever it says, the connection is gone
+	}()
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{s.schema}.Sanitize()); err != nil {
+		return s.watchError(ctx, err)
+	}
+	if err := s.hears(ctx, conn); err != nil {
+		return s.watchError(ctx, err)
+	}
+	ready()
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return s.watchError(ctx, err)
+		}
+		switch n.Payload {
+		case payloadReady:
+			wake(offstage.NewsReady)
+		case payloadCancel:
+			wake(offstage.NewsCancel)
+		case payloadAny:
+			wake(offstage.NewsAny)
+		}
+	}
+}
+
+// hears makes sure that notifications arrive, by one to itself. It is sent from
+// another connection: a pooler may deliver what a session sends to itself.
+func (s *Store) hears(ctx context.Context, conn *pgx.Conn) error {
+	probe := fmt.Sprintf("%s%d-%d", payloadProbe, s.nonce, time.Now().UnixNano())
+	if err := s.notify(ctx, probe); err != nil {
+		return err
+	}
+	patient, cancel := context.WithTimeout(ctx, probePatience)
+	defer cancel()
+	for {
+		n, err := conn.WaitForNotification(patient)
+		switch {
+		case err != nil && patient.Err() != nil && ctx.Err() == nil:
+			return errDeaf
+		case err != nil:
+			return err
+		case n.Payload == probe:
+			return nil
+		}
+	}
+}
+
+func (s *Store) watchError(ctx context.Context, err error) error {
+	if errors.Is(err, errDeaf) {
+		return err
+	}
+	if s.closed.Load() {
+		return closedError("watch")
+	}
+	return fault(ctx, "watch for news", err, false)
+}
+
+// notifySQL sends $2 to all that listen to channel $1.
+const notifySQL = `SELECT pg_notify($1::text, $2::text), set_config('synchronous_commit', 'off', true)`
+
+func (s *Store) notify(ctx context.Context, payload string) error {
+	return s.send(ctx, s.work, unit{op: "notify", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(notifySQL, s.schema, payload)
+	}})
+}
+
+// sleepSQL notes that worker $1 is asleep: whoever commits a job after this has
+// committed will see it and knock.
+// $2 counts its naps.
+const sleepSQL = `UPDATE offstage.beat SET asleep = true, nap = $2::bigint WHERE worker = $1::bigint AND NOT dead`
+
+// Sleep tells enqueuers whether a worker must be knocked up; see
+// [offstage.Waker]. That it is awake is written with its next heartbeat: until
+// then it is knocked up in vain, which costs less than a write for each nap.
+func (s *Store) Sleep(ctx context.Context, worker offstage.WorkerID, asleep bool) error {
+	if !asleep {
+		s.sleepers.wake(worker)
+		return nil
+	}
+	nap, known := s.sleepers.sleep(worker)
+	if known {
+		return nil
+	}
+	err := s.send(ctx, s.work, unit{op: "go to sleep", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(sleepSQL), int64(worker), nap)
+	}})
+	if err != nil {
+		s.sleepers.unknown(worker)
+	}
+	return err
+}
+
+// sleepers remembers what enqueuers know of this process's workers.
+type sleepers struct {
+	mu      sync.Mutex // guards the rest
+	workers map[offstage.WorkerID]*sleeper
+}
+
+type sleeper struct {
+	asleep bool  // as the worker says
+	stored bool  // enqueuers see it asleep
+	nap    int64 // counts its naps, from 1
+	// horizon bounds the transactions that matter to a worker that is asleep:
+	// those that began before its first look found it awake, perhaps, and will
+	// not knock.
+	horizon uint64
+	looked  int64 // the nap in which horizon was found
+}
+
+func (sl *sleepers) of(worker offstage.WorkerID) *sleeper {
+	if sl.workers == nil {
+		sl.workers = map[offstage.WorkerID]*sleeper{}
+	}
+	w := sl.workers[worker]
+	if w == nil {
+		w = &sleeper{}
+		sl.workers[worker] = w
+	}
+	return w
+}
+
+// sleep notes a nap and reports whether enqueuers know of it already.
+func (sl *sleepers) sleep(worker offstage.WorkerID) (nap int64, known bool) {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	w := sl.of(worker)
+	known = w.stored
+	if !known {
+		w.nap++
+	}
+	w.asleep, w.stored = true, true
+	return w.nap, known
+}
+
+func (sl *sleepers) wake(worker offstage.WorkerID) {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	sl.of(worker).asleep = false
+}
+
+func (sl *sleepers) unknown(worker offstage.WorkerID) {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	sl.of(worker).stored = false
+}
+
+func (sl *sleepers) forget(worker offstage.WorkerID) {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	delete(sl.workers, worker)
+}
+
+// settle returns the latest nap that is over, for a heartbeat to store; 0 while
+// the worker is asleep. From then on enqueuers may see it awake, whether or not
+// the heartbeat's answer arrives.
+func (sl *sleepers) settle(worker offstage.WorkerID) (over int64) {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	w := sl.of(worker)
+	if w.asleep {
+		return 0
+	}
+	w.stored = false
+	return w.nap
+}
+
+// mark is called before a look; pending wants it back after.
+func (sl *sleepers) mark(worker offstage.WorkerID) (nap int64) {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	if w := sl.of(worker); w.asleep && w.stored {
+		return w.nap
+	}
+	return 0
+}
+
+// pending reports whether transactions were open at a look that may have added
+// jobs which nobody will announce to this worker. While it is awake that is any.
+// After its first look of a nap it is those that had begun by then: later ones
+// see it asleep.
+func (sl *sleepers) pending(worker offstage.WorkerID, nap int64, sn snapshot) bool {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	w := sl.of(worker)
+	if nap == 0 || nap != w.nap {
+		return len(sn.open) > 0
+	}
+	if w.looked != nap {
+		w.looked, w.horizon = nap, sn.xmax
+	}
+	return len(sn.open) > 0 && sn.open[0] < w.horizon
+}
+
+// knocker tells sleeping workers, after a commit, that there is something to do:
+// from one goroutine, for all that was committed meanwhile, never in the way of
+// the answer.
+type knocker struct {
+	store *Store
+	bell  chan struct{}
+	over  chan struct{} // closed by stop
+}
+
+const (
+	// knockPause is the least time between two knocks, so that a stream of
+	// inserts is not followed by a stream of knocks.
+	knockPause = 2 * time.Millisecond
+	knockLimit = 5 * time.Second // for one knock
+)
+
+func (k *knocker) start(s *Store) {
+	k.store, k.bell, k.over = s, make(chan struct{}, 1), make(chan struct{})
+	s.running.Go(k.run)
+}
+
+// stop has a knock that is due sent, and no more.
+func (k *knocker) stop() { close(k.over) }
+
+// ring asks for a knock.
+func (k *knocker) ring() {
+	select {
+	case k.bell <- struct{}{}:
+	default: // one is due already, and will be sent after this commit
+	}
+}
+
+func (k *knocker) run() {
+	for {
+		select {
+		case <-k.bell:
+			k.knock()
+		case <-k.over:
+			select {
+			case <-k.bell:
+				k.knock()
+			default:
+			}
+			return
+		}
+		select {
+		case <-time.After(knockPause):
+		case <-k.over:
+		}
+	}
+}
+
+// knock wakes the workers that are asleep. If it fails, they find what there is
+// at their own next look.
+func (k *knocker) knock() {
+	ctx, cancel := context.WithTimeout(k.store.life, knockLimit)
+	defer cancel()
+	_, _ = k.store.work.try(ctx, unit{build: func(b *pgx.Batch) {
+		b.Queue(k.store.sql(knockSQL), k.store.schema, payloadReady)
+	}})
+}
+
+// knockSQL notifies channel $1 of $2 if any worker is asleep.
+const knockSQL = `SELECT pg_notify($1::text, $2::text), set_config('synchronous_commit', 'off', true)
+FROM (SELECT FROM offstage.beat WHERE asleep AND NOT dead LIMIT 1) b`
