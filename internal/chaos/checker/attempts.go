@@ -1,0 +1,143 @@
+package checker
+
+import (
+	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/internal/chaos/history"
+)
+
+// checkAttempts holds the job's recorded history against what its handlers did:
+// every start has an end there, and nothing is charged but the handler's own
+// failures.
+func (e *evidence) checkAttempts(s *story) {
+	if s.listed == nil {
+		return
+	}
+	for _, r := range s.runs {
+		if r.number > s.listed.Run {
+			e.breach(s, unrecorded, "run %d was started, but the job has only %d", r.number, s.listed.Run)
+		}
+	}
+	if len(s.listed.Attempts) == 0 {
+		if s.listed.Errors != 0 || s.listed.Run > 1 {
+			e.breach(s, unrecorded, "it has %d runs and %d errors, but no history", s.listed.Run, s.listed.Errors)
+		}
+		return
+	}
+	charged := 0
+	for i, a := range s.listed.Attempts {
+		if a.Run != i+1 {
+			e.breach(s, unrecorded, "entry %d of its history is of run %d", i+1, a.Run)
+		}
+		if a.Outcome == offstage.OutcomeErrored || a.Outcome == offstage.OutcomeTimedOut {
+			charged++
+			e.checkCharge(s, a)
+		}
+	}
+	if n := len(s.listed.Attempts); s.listed.State.Terminal() && s.listed.Attempts[n-1].Run != s.listed.Run {
+		e.breach(s, unrecorded, "it has %d runs, but its history ends with %d", s.listed.Run, n)
+	}
+	if charged != s.listed.Errors {
+		e.breach(s, attemptsOver, "%d errors are counted, %d are in the history", s.listed.Errors, charged)
+	}
+	most := e.kind(s).MaxAttempts
+	if most == 0 {
+		most = offstage.DefaultMaxAttempts
+	}
+	if charged > most {
+		e.breach(s, attemptsOver, "%d attempts failed, %d may", charged, most)
+	}
+}
+
+// checkCharge looks for the handler's own failure behind a charged attempt.
+func (e *evidence) checkCharge(s *story, a history.Attempt) {
+	for _, r := range s.runs {
+		if r.number != a.Run {
+			continue
+		}
+		switch {
+		case r.end == nil:
+			e.breach(s, attemptsOver, "run %d is charged as %s, but its handler did not end: %s", a.Run, a.Outcome, a.Error)
+		case r.end.How != history.Error && r.end.How != history.Broken:
+			e.breach(s, attemptsOver, "run %d is charged as %s, but its handler ended %q: %s", a.Run, a.Outcome, r.end.How, a.Error)
+		}
+		return
+	}
+	e.breach(s, attemptsOver, "run %d is charged as %s, but was never started: %s", a.Run, a.Outcome, a.Error)
+}
+
+// checkNeighbour tells poison from the jobs that only were in its company.
+func (e *evidence) checkNeighbour(s *story) {
+	if s.listed == nil {
+		return
+	}
+	n := len(s.listed.Attempts)
+	felled := s.listed.State == offstage.Failed && n > 0 && s.listed.Attempts[n-1].Outcome == offstage.OutcomeLost
+	if e.kind(s).Poison {
+		wishes := 0
+		for _, r := range s.runs {
+			if r.wished {
+				wishes++
+			}
+		}
+		switch {
+		case wishes > offstage.MaxLost:
+			e.breach(s, immortal, "it killed %d workers", wishes)
+		case !felled && s.listed.State != offstage.Cancelled:
+			e.breach(s, immortal, "it is poison and %s", s.listed.State)
+		default:
+			e.report.Poisoned++
+		}
+		return
+	}
+	if !felled {
+		return
+	}
+	e.report.Felled++
+	deaths := 0
+	for i := n - 1; i >= 0 && deaths < offstage.MaxLost; i-- {
+		switch a := s.listed.Attempts[i]; a.Outcome {
+		case offstage.OutcomeLost:
+			deaths++
+			e.checkBlame(s, a)
+		case offstage.OutcomeInterrupted: // neither a death nor progress
+		default:
+			i = 0
+		}
+	}
+	if deaths < offstage.MaxLost {
+		e.breach(s, neighbour, "it was taken for poison after %d deaths in a row", deaths)
+	}
+}
+
+// checkBlame holds one of the deaths that an ordinary job was blamed for against
+// what its worker did: it must have been running there, with no other suspect
+// once it was one itself.
+func (e *evidence) checkBlame(s *story, a history.Attempt) {
+	for _, r := range s.runs {
+		if r.number != a.Run {
+			continue
+		}
+		if r.start.Lost < 2 {
+			return
+		}
+		for _, other := range e.company(s, r) {
+			e.breach(s, neighbour, "it was taken for poison by a death in the company of suspect %d", other)
+		}
+		return
+	}
+	e.breach(s, neighbour, "it was taken for poison by the loss of run %d, which was never started", a.Run)
+}
+
+// company lists the other suspects that were running in the run's process at
+// its end.
+func (e *evidence) company(s *story, r *run) []offstage.ID {
+	var ids []offstage.ID
+	for _, other := range e.stories {
+		for _, o := range other.runs {
+			if other != s && o.start.Process == r.start.Process && o.start.Lost >= 2 && o.start.Mono < r.until && o.until >= r.until {
+				ids = append(ids, other.id)
+			}
+		}
+	}
+	return ids
+}

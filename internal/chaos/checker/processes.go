@@ -1,0 +1,125 @@
+package checker
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/internal/chaos/history"
+)
+
+// stopMargin is how long a stop may take beyond the grace period.
+const stopMargin = 2 * time.Second
+
+// checkProcesses looks at how each process ended.
+func (e *evidence) checkProcesses() {
+	var stops []time.Duration
+	for _, name := range slices.Sorted(maps.Keys(e.lives)) {
+		l := e.lives[name]
+		if l.died == 0 {
+			continue
+		}
+		if l.killed == 0 && l.ordered == 0 {
+			e.violate(Violation{What: crash, Process: name, Text: "the process ended by itself: " + l.how})
+		}
+		if l.ordered == 0 || l.killed > 0 && l.killed < l.ordered {
+			continue
+		}
+		took := time.Duration(l.died - l.ordered)
+		stops = append(stops, took)
+		if took > e.rules.Grace+stopMargin {
+			e.violate(Violation{What: slowStop, Process: name, Text: fmt.Sprintf("the process took %s to stop", ms(int64(took)))})
+		}
+	}
+	e.report.Stop = quantiles(stops)
+}
+
+// measureRecovery takes the times from the death of a worker to the next start
+// of each job that it ran.
+func (e *evidence) measureRecovery() {
+	var all, suspects []time.Duration
+	for _, s := range e.stories {
+		for i, r := range s.runs {
+			l := e.life(r.start.Process)
+			if l.killed == 0 || r.start.Mono > l.killed || r.end != nil && r.end.Mono <= l.killed {
+				continue
+			}
+			if i+1 == len(s.runs) {
+				continue // it had ended, or checkListed has a word to say
+			}
+			took := time.Duration(s.runs[i+1].start.Mono - l.killed)
+			if took < 0 {
+				continue // a paused worker's, started meanwhile elsewhere
+			}
+			all = append(all, took)
+			if s.runs[i+1].start.Lost >= 2 {
+				suspects = append(suspects, took)
+			}
+		}
+	}
+	e.report.Recovered = len(all)
+	e.report.Recovery, e.report.Suspects = quantiles(all), quantiles(suspects)
+}
+
+// Throughput before an outage is taken over its last usual time, and has come
+// back at the end of the first window with the share of it.
+const (
+	usual  = int64(5 * time.Second)
+	window = int64(500 * time.Millisecond)
+	step   = int64(50 * time.Millisecond)
+	share  = 0.8
+)
+
+// measureThroughput takes the times from the database's return until jobs are
+// completed at four fifths of the rate before.
+func (e *evidence) measureThroughput() {
+	var done []int64 // when completions were recorded
+	for _, event := range e.events {
+		if event.What == history.Mark && event.Next == offstage.Completed {
+			done = append(done, event.Mono)
+		}
+	}
+	within := func(from, to int64) int64 {
+		lo, _ := slices.BinarySearch(done, from)
+		hi, _ := slices.BinarySearch(done, to)
+		return int64(hi - lo)
+	}
+	var backs []time.Duration
+	for i, o := range e.outages {
+		from, limit := o.from-usual, e.events[len(e.events)-1].Mono
+		if i > 0 {
+			from = max(from, e.outages[i-1].to)
+		}
+		if i+1 < len(e.outages) {
+			limit = e.outages[i+1].from
+		}
+		before := within(from, o.from)
+		if before == 0 || o.to == math.MaxInt64 {
+			e.report.Unmeasured++
+			continue
+		}
+		enough := int64(share*float64(before)*float64(window)/float64(o.from-from) + 0.5)
+		at := o.to + window
+		for at <= limit && within(at-window, at) < enough {
+			at += step
+		}
+		if at > limit {
+			e.report.Unmeasured++
+			continue
+		}
+		backs = append(backs, time.Duration(at-o.to))
+	}
+	e.report.Back = quantiles(backs)
+}
+
+// checkFaults holds the faults that struck against those that were asked for.
+func (e *evidence) checkFaults() {
+	for _, fault := range slices.Sorted(maps.Keys(e.rules.Faults)) {
+		if struck, least := e.report.Faults[fault], e.rules.Faults[fault]; struck < least {
+			e.violate(Violation{What: missingFault, Text: fmt.Sprintf("%s struck %d times of %d", fault, struck, least)})
+		}
+	}
+}
