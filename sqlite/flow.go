@@ -23,8 +23,7 @@ type flow struct {
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 
-	lock *os.File // these three are opened at the first look
-	gate *gate
+	lock *os.File // these two are opened at the first look
 	conn *conn
 }
 
@@ -99,10 +98,10 @@ func (f *flow) look() error {
 	if _, err := first(f.conn.rows(sqlMoveLog)); err != nil {
 		return err
 	}
-	if err := f.gate.lock(f.quit); err != nil {
+	if err := f.store.site.gate.lock(f.quit); err != nil {
 		return err
 	}
-	defer func() { _ = f.gate.unlock() }()
+	defer func() { _ = f.store.site.gate.unlock() }()
 	moved, err := first(f.conn.rows(sqlMoveLog))
 	if err != nil || moved.num(1) < manyFrames {
 		return err
@@ -120,11 +119,6 @@ func (f *flow) open() (err error) {
 			return err
 		}
 	}
-	if f.gate == nil {
-		if f.gate, err = openGate(f.store.at.side); err != nil {
-			return err
-		}
-	}
 	if f.conn == nil {
 		if f.conn, err = f.store.dial(f.quit, forCheckpoints); err != nil {
 			return err
@@ -139,7 +133,6 @@ func (f *flow) close() {
 	if f.conn != nil {
 		_ = f.conn.Close()
 	}
-	_ = f.gate.close()
 	if f.lock != nil {
 		_ = f.lock.Close()
 	}

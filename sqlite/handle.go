@@ -26,17 +26,17 @@ type connector struct{ store *Store }
 func (k *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	s := k.store
 	if s.at.memory {
-		return &appConn{conn: s.memory, store: s, shared: true}, nil
+		return &appConn{conn: s.memory, store: s, site: s.site, shared: true}, nil
 	}
 	c, err := s.dial(ctx, forApplication)
 	if err != nil {
 		return nil, err
 	}
-	gate, err := openGate(s.at.side)
+	site, err := enterSite(s.at)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	return &appConn{conn: c, store: s, gate: gate}, nil
+	return &appConn{conn: c, store: s, site: site}, nil
 }
 
 // Driver is for database/sql.
@@ -47,8 +47,8 @@ func (k *connector) Driver() driver.Driver { return &modernc.Driver{} }
 type appConn struct {
 	*conn
 	store  *Store
-	gate   *gate
-	shared bool // the one connection of a database in memory
+	site   *site // until it is closed, which may be after the store is
+	shared bool  // the one connection of a database in memory
 	inTx   bool
 }
 
@@ -67,12 +67,12 @@ func (c *appConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	if opts.ReadOnly {
 		return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
 	}
-	if err := c.gate.lock(ctx); err != nil {
+	if err := c.site.gate.lock(ctx); err != nil {
 		return nil, err
 	}
 	inner, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
 	if err != nil {
-		return nil, errors.Join(err, c.gate.unlock())
+		return nil, errors.Join(err, c.site.gate.unlock())
 	}
 	c.inTx = true
 	return &appTx{inner, c}, nil
@@ -85,11 +85,11 @@ func (c *appConn) ExecContext(ctx context.Context, query string, args []driver.N
 	if c.inTx {
 		return run(ctx, query, args)
 	}
-	if err := c.gate.lock(ctx); err != nil {
+	if err := c.site.gate.lock(ctx); err != nil {
 		return nil, err
 	}
 	result, err := run(ctx, query, args)
-	if end := c.gate.unlock(); end != nil {
+	if end := c.site.gate.unlock(); end != nil {
 		return nil, errors.Join(err, end)
 	}
 	c.store.poke()
@@ -126,7 +126,7 @@ func (c *appConn) Close() error {
 	if c.shared {
 		return nil
 	}
-	return errors.Join(c.conn.Close(), c.gate.close())
+	return errors.Join(c.conn.Close(), c.site.leave())
 }
 
 // appTx is a transaction of the application's.
@@ -147,5 +147,5 @@ func (t *appTx) Rollback() error { return errors.Join(t.Tx.Rollback(), t.end()) 
 
 func (t *appTx) end() error {
 	t.conn.inTx = false
-	return t.conn.gate.unlock()
+	return t.conn.site.gate.unlock()
 }

@@ -45,8 +45,11 @@ func (t *tx) insertPlain(job *offstage.NewJob) (offstage.ID, error) {
 	return w.job, t.place(w, t.dueOf(job))
 }
 
-// dueOf returns when a job becomes due.
+// dueOf returns when a new job becomes due.
 func (t *tx) dueOf(job *offstage.NewJob) int64 {
+	if job.Unique != nil && job.Unique.Mode == offstage.Debounce {
+		return t.now + job.Unique.Wait.Microseconds()
+	}
 	if !job.RunAt.IsZero() {
 		return job.RunAt.UnixMicro()
 	}

@@ -25,12 +25,14 @@ const patience = 5 * time.Second
 
 var errGateBusy = errors.New("another writer has held the database for 5 s")
 
-// gate is where writers on one file queue before they begin a transaction. Who
-// waits for the writer's lock holds the turn's, so a writer that has just
-// committed cannot pass by the one that waits: without it, SQLite's own lock,
-// which is polled with growing pauses, starves one of two busy processes. A nil
-// gate lets everybody through. Each user has a gate of its own.
+// gate is where all who write to one file queue before they begin: those of
+// this process by a channel, which is fair and passes the turn on at once, and
+// the processes by two locks. Who waits for the writer's lock holds the turn's,
+// so a process that has just committed cannot pass by the one that waits.
+// SQLite's own lock, which is polled with growing pauses, would let one of two
+// busy writers starve. A nil gate lets everybody through.
 type gate struct {
+	mine         chan struct{} // full while somebody of this process is in
 	turn, writer *os.File
 }
 
@@ -43,39 +45,45 @@ func openGate(dir string) (*gate, error) {
 	if err != nil {
 		return nil, errors.Join(err, turn.Close())
 	}
-	return &gate{turn, writer}, nil
+	return &gate{make(chan struct{}, 1), turn, writer}, nil
 }
 
-// lock waits for the writer's lock, until ctx ends or patience does.
+func (g *gate) close() error { return errors.Join(g.turn.Close(), g.writer.Close()) }
+
+// lock waits for the right to write, until ctx ends or patience does.
 func (g *gate) lock(ctx context.Context) error {
 	if g == nil {
 		return nil
 	}
-	deadline := time.Now().Add(patience)
-	if err := waitLock(ctx, g.turn, 200*time.Microsecond, deadline); err != nil {
-		return err
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errGateBusy)
+	defer cancel()
+	select {
+	case g.mine <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	err := waitLock(ctx, g.writer, 50*time.Microsecond, deadline)
-	return errors.Join(err, unlock(g.turn))
+	err := waitLock(ctx, g.turn, 200*time.Microsecond)
+	if err == nil {
+		err = errors.Join(waitLock(ctx, g.writer, 50*time.Microsecond), unlock(g.turn))
+	}
+	if err != nil {
+		<-g.mine
+	}
+	return err
 }
 
 func (g *gate) unlock() error {
 	if g == nil {
 		return nil
 	}
-	return unlock(g.writer)
+	err := unlock(g.writer)
+	<-g.mine
+	return err
 }
 
-func (g *gate) close() error {
-	if g == nil {
-		return nil
-	}
-	return errors.Join(g.turn.Close(), g.writer.Close())
-}
-
-// waitLock polls: a wait inside the system could neither be called off nor take
-// place in virtual time. The pauses grow twentyfold at most.
-func waitLock(ctx context.Context, f *os.File, pause time.Duration, deadline time.Time) error {
+// waitLock polls: a wait inside the system could not be called off. The pauses
+// grow twentyfold at most.
+func waitLock(ctx context.Context, f *os.File, pause time.Duration) error {
 	for limit := 20 * pause; ; pause = min(pause*9/8, limit) {
 		switch ok, err := tryLock(f, true); {
 		case err != nil:
@@ -84,8 +92,6 @@ func waitLock(ctx context.Context, f *os.File, pause time.Duration, deadline tim
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case time.Now().After(deadline):
-			return errGateBusy
 		}
 		time.Sleep(pause)
 	}

@@ -57,7 +57,7 @@ func (t *tx) rescue(worker offstage.WorkerID, limit int) (rescued int, more bool
 		}
 		n := min(len(left), limit-rescued)
 		for _, h := range left[:n] {
-			if err := t.lose(worker, c.seq, h); err != nil {
+			if err := t.lose(worker, h); err != nil {
 				return 0, false, err
 			}
 		}
@@ -73,14 +73,15 @@ func (t *tx) rescue(worker offstage.WorkerID, limit int) (rescued int, more bool
 
 const sqlKeyOf = `SELECT uniq_key FROM offstage_job WHERE id = ?`
 
-// lose ends one attempt of a worker that died.
-func (t *tx) lose(worker offstage.WorkerID, seq int64, h heldJob) error {
+// lose ends one attempt of a worker that died. No claim is noted: what the
+// worker may yet say of this attempt is refused, not taken for said before.
+func (t *tx) lose(worker offstage.WorkerID, h heldJob) error {
 	cancels, err := t.pendingCancels()
 	if err != nil {
 		return err
 	}
 	end := offstage.Result{
-		Job: h.job, Run: h.run, Claim: seq, Outcome: offstage.OutcomeLost, Next: offstage.Ready,
+		Job: h.job, Run: h.run, Outcome: offstage.OutcomeLost, Next: offstage.Ready,
 		Errors: h.errors, Lost: h.lost + 1, Error: "the worker died",
 	}
 	switch {

@@ -31,12 +31,12 @@ import (
 // [offstage.Waker]. Make it with [Open].
 type Store struct {
 	at      location
+	site    *site
 	watches bool // whether Watch looks at the write-ahead log
 
 	// The writer's side. The fields of its own belong to its goroutine.
 	queue    opQueue
 	out      *conn // nil in memory
-	gate     *gate // nil in memory
 	mine     writerState
 	poked    atomic.Bool // look for commits of others
 	heard    atomic.Bool // the application has committed, in memory
@@ -51,7 +51,6 @@ type Store struct {
 	memory  *conn  // the one connection of a database in memory
 	mark    []byte // what tells this database in memory from others; see isMine
 
-	news      newsroom
 	locals    locals
 	looks     atomic.Int64 // see look
 	flow      flow
@@ -130,6 +129,9 @@ func (s *Store) settleIn(ctx context.Context) (err error) {
 // connection, a handle for the application and, for the first of all, the gate:
 // a new file is put into WAL mode while no other process does the same.
 func (s *Store) connect(ctx context.Context) (err error) {
+	if s.site, err = enterSite(s.at); err != nil {
+		return err
+	}
 	if s.at.memory {
 		if s.memory, err = s.dial(ctx, forMemory); err != nil {
 			return err
@@ -138,14 +140,11 @@ func (s *Store) connect(ctx context.Context) (err error) {
 		s.app.SetMaxOpenConns(1)
 		return nil
 	}
-	if s.gate, err = openGate(s.at.side); err != nil {
-		return err
-	}
-	if err := s.gate.lock(ctx); err != nil {
+	if err := s.site.gate.lock(ctx); err != nil {
 		return err
 	}
 	s.out, err = s.dial(ctx, forWriting)
-	if err = errors.Join(err, s.gate.unlock()); err != nil {
+	if err = errors.Join(err, s.site.gate.unlock()); err != nil {
 		return err
 	}
 	s.readers = make(chan *conn, maxReaders)
@@ -204,7 +203,7 @@ func (s *Store) disconnect() error {
 			errs = append(errs, c.Close())
 		}
 	}
-	return errors.Join(append(errs, s.gate.close())...)
+	return errors.Join(append(errs, s.site.leave())...)
 }
 
 const (

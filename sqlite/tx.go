@@ -47,7 +47,7 @@ func (s *Store) keep(t *tx) {
 		s.mine.names = t.names
 		s.names.Store(t.names)
 	}
-	s.news.publish(t.news)
+	s.site.news.publish(t.news)
 	if !s.at.memory {
 		s.flow.wrote(s.out.writes)
 	}
@@ -68,7 +68,7 @@ func (s *Store) hear(c *conn) error {
 	known := s.mine.version != 0
 	s.mine = writerState{version: version.num(0), names: s.mine.names}
 	if known && !s.at.memory {
-		s.news.publish(newsOf(offstage.NewsAny))
+		s.site.news.publish(newsOf(offstage.NewsAny))
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (s *Store) listen() {
 func (s *Store) poke() {
 	if s.at.memory {
 		s.heard.Store(true)
-		s.news.publish(newsOf(offstage.NewsAny))
+		s.site.news.publish(newsOf(offstage.NewsAny))
 		return
 	}
 	s.poked.Store(true)

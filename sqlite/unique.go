@@ -83,7 +83,11 @@ func (t *tx) replace(holder offstage.ID, job *offstage.NewJob, first int64) (boo
 	}
 	due := t.dueOf(job)
 	if u := job.Unique; u.Mode == offstage.Debounce {
-		due = min(t.now+u.Wait.Microseconds(), first+u.MaxWait.Microseconds())
+		longest := u.MaxWait
+		if longest == 0 {
+			longest = 10 * u.Wait
+		}
+		due = min(due, first+longest.Microseconds())
 	}
 	w, err := t.rewrite(holder, job, due)
 	if err != nil {

@@ -73,8 +73,8 @@ func (r *newsroom) take(reader *newsReader) news {
 // memory, only this store's own commits and those by [Store.DB] in memory are
 // seen.
 func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News)) error {
-	reader := s.news.enter()
-	defer s.news.leave(reader)
+	reader := s.site.news.enter()
+	defer s.site.news.leave(reader)
 	broken := make(chan error, 1)
 	if s.watches {
 		stop, err := s.watchLog(broken)
@@ -94,7 +94,7 @@ func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News
 			return fault("watch the database", err)
 		case <-reader.signal:
 		}
-		unread := s.news.take(reader)
+		unread := s.site.news.take(reader)
 		for _, n := range []offstage.News{offstage.NewsCancel, offstage.NewsReady, offstage.NewsAny} {
 			if unread&newsOf(n) != 0 {
 				wake(n)

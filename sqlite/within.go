@@ -175,14 +175,17 @@ func (f *foreign) rows(query string, args ...any) iter.Seq2[row, error] {
 			yield(nil, err)
 			return
 		}
-		r, into := make(row, len(columns)), make([]any, len(columns))
-		for i := range r {
-			into[i] = &r[i]
+		r, values, into := make(row, len(columns)), make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			into[i] = &values[i]
 		}
 		for rows.Next() {
 			if err := rows.Scan(into...); err != nil {
 				yield(nil, err)
 				return
+			}
+			for i, value := range values {
+				r[i] = value
 			}
 			if !yield(r, nil) {
 				return

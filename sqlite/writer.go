@@ -206,7 +206,7 @@ func (s *Store) begin() (c *conn, end func(), err error) {
 			return nil, nil, err
 		}
 	}
-	if err = s.gate.lock(context.Background()); err == nil {
+	if err = s.site.gate.lock(context.Background()); err == nil {
 		if _, err = c.exec(sqlBegin); err == nil {
 			return c, func() { s.mustUnlock(); giveBack() }, s.hear(c)
 		}
@@ -219,7 +219,7 @@ func (s *Store) begin() (c *conn, end func(), err error) {
 // mustUnlock lets the next writer have its turn. An unlock of an open lock file
 // cannot fail; if it did, others would wait for ever, so this store gives up.
 func (s *Store) mustUnlock() {
-	if s.gate.unlock() != nil {
+	if s.site.gate.unlock() != nil {
 		s.fail()
 	}
 }

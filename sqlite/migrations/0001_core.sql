@@ -122,8 +122,8 @@ CREATE TABLE offstage_attempt (
     run         INTEGER NOT NULL,
     outcome     INTEGER NOT NULL,
     next        INTEGER NOT NULL, -- what the job became; terminal on the last run: it has ended
-    worker      INTEGER NOT NULL, -- 0: not from a claim
-    claim       INTEGER NOT NULL,
+    worker      INTEGER NOT NULL, -- 0: nobody had it
+    claim       INTEGER NOT NULL, -- whose result this is; 0: nobody's
     errors      INTEGER NOT NULL, -- the counters after it
     lost        INTEGER NOT NULL,
     finished_at INTEGER NOT NULL,
