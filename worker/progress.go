@@ -19,9 +19,14 @@ type reports struct {
 	mu      sync.Mutex
 	changed []*execution // guarded by mu
 	more    signal
-	// saving is held from the reading of a progress until it is stored, so that
-	// no older one overwrites it.
-	saving sync.Mutex
+	// saving has room for one: who is in it reads a progress and stores it, so
+	// that no older one overwrites it. It is no mutex, since it is held while
+	// the store is asked.
+	saving chan struct{}
+}
+
+func newReports() *reports {
+	return &reports{more: newSignal(), saving: make(chan struct{}, 1)}
 }
 
 func (r *reports) add(x *execution) {
@@ -66,8 +71,12 @@ func (e *engine) saveProgress(ctx context.Context, group []*entry) {
 
 // saveChanged makes one try: the end of an attempt must not wait for it.
 func (e *engine) saveChanged(ctx context.Context, changed []*execution) {
-	e.reports.saving.Lock()
-	defer e.reports.saving.Unlock()
+	select {
+	case e.reports.saving <- struct{}{}:
+		defer func() { <-e.reports.saving }()
+	case <-ctx.Done():
+		return
+	}
 	batch := make([]offstage.JobProgress, 0, len(changed))
 	sent := changed[:0]
 	for _, x := range changed {

@@ -154,7 +154,7 @@ func (w *Worker) engine() *engine {
 	e := &engine{
 		store: w.store, config: w.config, kinds: w.kinds, clock: w.clock, log: w.config.Logger,
 		lease: newLease(w.config, w.clock), recorder: newRecorder(), rescues: newRescues(),
-		strays: &strays{more: newSignal()}, reports: &reports{more: newSignal()},
+		strays: &strays{more: newSignal()}, reports: newReports(),
 		hooks:    &hooks{tell: w.config.OnChange, more: newSignal()},
 		suspects: make(chan struct{}, 1),
 		hungry:   newSignal(), beatNow: newSignal(), recordNow: newSignal(), promoteNow: newSignal(), peerDied: newSignal(),
