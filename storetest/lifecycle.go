@@ -35,7 +35,7 @@ func otherHandle(r *rig) {
 	peer := r.peer()
 	id := r.insertOne(echoIn("new-queue", 5))
 	w := r.workerOn(peer, offstage.WorkerInfo{Queues: []string{"new-queue"}, Kinds: []offstage.Kind{{Name: "echo"}}})
-	jobs := w.claim(pool(1, "new-queue"))
+	jobs := w.takeFrom(1, "new-queue")
 	same(r, "claimed", idsOf(jobs), []offstage.ID{id})
 	r.wantState(offstage.Running, id)
 	w.finishAll([]offstage.Result{jobs[0].completed()}, jobs[0].claim)

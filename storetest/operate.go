@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -13,13 +12,6 @@ import (
 var operateCases = []Case{
 	{"operate/verbs and states", "Apply answers the state afterwards, or a StateError where the state does not allow the verb, which then changes nothing.", operateTable},
 	{"operate/no such job", "Apply to a job that does not exist is ErrNotFound.", operateNotFound},
-	{"operate/cancel waiting", "A waiting job that was cancelled never starts; its history says that it was called off.", operateCancelWaiting},
-	{"operate/cancel running", "Cancelling a running job asks for it, as often as one likes, and answers Running.", operateCancelRunning},
-	{"operate/cancel race", "A job whose cancel was acknowledged ends cancelled, whatever it was doing.", operateCancelRace},
-	{"operate/retry ended", "A retry makes an ended job ready in front, its counters at zero, its history kept, its next run a new one.", operateRetryEnded},
-	{"operate/retry retrying", "A retry lets a retrying job not wait, its counters at zero.", operateRetryRetrying},
-	{"operate/retry after cancel", "A cancelled job that is retried is not cancelled again.", operateRetryCancelled},
-	{"operate/retry race", "Of many retries of one job at once, one takes effect.", operateRetryRace},
 	{"operate/delete", "A deleted job is gone, with its history; its key is free.", operateDelete},
 	{"operate/run now", "Run now makes a job ready and puts it in front of those of its priority.", operateRunNow},
 	{"operate/reschedule", "Reschedule makes a waiting job due at a time, or after a delay from the store's now.", operateReschedule},
@@ -87,173 +79,6 @@ func operateNotFound(r *rig) {
 			r.Errorf("%s: got %v, want ErrNotFound", verb, err)
 		}
 	}
-}
-
-func operateCancelWaiting(r *rig) {
-	for _, state := range waitingStates {
-		id, w, _ := r.bring(echoIn("in-"+state.String(), 5), state)
-		before := len(r.get(id).Attempts)
-		r.apply(offstage.Change{Verb: offstage.VerbCancel, Job: id})
-		got := r.get(id)
-		same(r, "outcome", got.Outcome, offstage.OutcomeCancelled)
-		same(r, "waits", got.Waits, "")
-		if len(got.Attempts) != before+1 {
-			r.Fatalf("%s: %d attempts, want %d", state, len(got.Attempts), before+1)
-		}
-		last := got.Attempts[before]
-		same(r, "attempt", []any{last.Outcome, last.Next, last.Worker, last.StartedAt.IsZero(), last.FinishedAt.IsZero()},
-			[]any{offstage.OutcomeCancelled, offstage.Cancelled, offstage.WorkerID(0), true, false})
-		r.pass(2 * time.Hour)
-		r.chore(offstage.Promote)
-		r.workerOn(r.store, offstage.WorkerInfo{Kinds: []offstage.Kind{{Name: "unheard_of"}}})
-		same(r, "claimed", len(w.claim(pool(5, "in-"+state.String()))), 0)
-		r.apply(offstage.Change{Verb: offstage.VerbCancel, Job: id})
-		same(r, "attempts after it was cancelled again", len(r.get(id).Attempts), before+1)
-	}
-}
-
-func operateCancelRunning(r *rig) {
-	id, w, job := r.bring(echo(), offstage.Running)
-	for range 2 {
-		same(r, "answer", r.apply(offstage.Change{Verb: offstage.VerbCancel, Job: id}), offstage.Running)
-		got := r.get(id)
-		same(r, "state", got.State, offstage.Running)
-		same(r, "cancel asked", got.CancelAsked, true)
-	}
-	same(r, "cancels", w.beat().Cancels, []offstage.ID{id})
-	r.chore(offstage.Sweep)
-	same(r, "cancels after a sweep", w.beat().Cancels, []offstage.ID{id})
-	w.counted(job.ended(offstage.OutcomeCancelled, offstage.Cancelled))
-	r.wantState(offstage.Cancelled, id)
-}
-
-func operateCancelRace(r *rig) {
-	const n = 60
-	ids := r.insert(echoes(n)...)
-	stores := []offstage.Store{r.store, r.peer()}
-	over := make(chan struct{})
-	var cancellers, workers sync.WaitGroup
-	for g := range 2 {
-		cancellers.Go(func() {
-			for i := g; i < n; i += 2 {
-				if _, err := stores[g].Apply(r.Context(), offstage.Change{Verb: offstage.VerbCancel, Job: ids[i]}); err != nil {
-					r.Errorf("cancel: %v", err)
-				}
-			}
-		})
-		w := r.workerOn(stores[1-g], offstage.WorkerInfo{})
-		workers.Go(func() { w.handBackUntil(over) })
-	}
-	cancellers.Wait()
-	close(over)
-	workers.Wait()
-	r.chore(offstage.Sweep)
-	r.wantState(offstage.Cancelled, ids...)
-	same(r, "claimed", len(r.worker().claim(pool(n, offstage.DefaultQueue))), 0)
-}
-
-// handBackUntil claims jobs and hands them back, and when over has been closed
-// goes on until there are none. It may run beside the case's goroutine.
-func (w *worker) handBackUntil(over chan struct{}) {
-	for sweep := false; ; {
-		last := false
-		select {
-		case <-over:
-			last = true
-		default:
-		}
-		w.seq++
-		claim, err := w.store.Claim(w.Context(), offstage.ClaimRequest{
-			Worker: w.id, Seq: w.seq, Pools: []offstage.PoolRequest{pool(5, offstage.DefaultQueue)}, Sweep: sweep,
-		})
-		if err != nil {
-			w.Errorf("claim: %v", err)
-			return
-		}
-		if last && sweep && len(claim.Jobs) == 0 {
-			return
-		}
-		sweep = last
-		req := offstage.FinishRequest{Worker: w.id, Release: []int64{w.seq}}
-		for _, job := range claim.Jobs {
-			result := taken{job, w.seq}.interrupted()
-			if job.CancelAsked {
-				result.Outcome, result.Next = offstage.OutcomeCancelled, offstage.Cancelled
-			}
-			req.Results = append(req.Results, result)
-		}
-		if _, err := w.store.Finish(w.Context(), req); err != nil {
-			w.Errorf("finish: %v", err)
-			return
-		}
-	}
-}
-
-func operateRetryEnded(r *rig) {
-	for _, state := range endedStates {
-		id, w, _ := r.bring(echo(), state)
-		older := r.insertOne(echo())
-		same(r, "answer", r.apply(offstage.Change{Verb: offstage.VerbRetry, Job: id}), offstage.Ready)
-		got := r.get(id)
-		same(r, "run, errors, lost", [3]int{got.Run, got.Errors, got.Lost}, [3]int{1, 0, 0})
-		same(r, "attempts", len(got.Attempts), 1)
-		jobs := w.take(2)
-		same(r, "order", idsOf(jobs), []offstage.ID{id, older})
-		same(r, "run, errors, lost", [3]int{jobs[0].Run, jobs[0].Errors, jobs[0].Lost}, [3]int{2, 0, 0})
-		w.counted(jobs[0].completed(), jobs[1].completed())
-		r.wantState(offstage.Completed, id)
-		ended, err := r.store.EndedOf(r.Context(), []offstage.ID{id})
-		r.must(err, "ended of")
-		same(r, "ended", len(ended), 1)
-	}
-}
-
-func operateRetryRetrying(r *rig) {
-	id, w, _ := r.bring(echo(), offstage.Retrying)
-	r.apply(offstage.Change{Verb: offstage.VerbRetry, Job: id})
-	job := w.takeOne()
-	same(r, "run, errors, lost", [3]int{job.Run, job.Errors, job.Lost}, [3]int{2, 0, 0})
-	r.pass(2 * time.Hour)
-	same(r, "promoted", r.chore(offstage.Promote), 0)
-}
-
-func operateRetryCancelled(r *rig) {
-	id, w, job := r.bring(echo(), offstage.Running)
-	r.apply(offstage.Change{Verb: offstage.VerbCancel, Job: id})
-	w.counted(job.interrupted())
-	r.wantState(offstage.Cancelled, id)
-	r.apply(offstage.Change{Verb: offstage.VerbRetry, Job: id})
-	r.chore(offstage.Sweep)
-	again := w.takeOne()
-	same(r, "cancel asked", again.CancelAsked, false)
-	same(r, "cancels", len(w.beat().Cancels), 0)
-	w.counted(again.interrupted())
-	r.wantState(offstage.Ready, id)
-}
-
-func operateRetryRace(r *rig) {
-	id, w, _ := r.bring(echo(), offstage.Failed)
-	stores := []offstage.Store{r.store, r.peer()}
-	var mu sync.Mutex
-	done := 0
-	var group sync.WaitGroup
-	for g := range 6 {
-		group.Go(func() {
-			_, err := stores[g%2].Apply(r.Context(), offstage.Change{Verb: offstage.VerbRetry, Job: id})
-			var refused *offstage.StateError
-			if err != nil && !errors.As(err, &refused) {
-				r.Errorf("retry: %v", err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				done++
-			}
-		})
-	}
-	group.Wait()
-	same(r, "retries that took effect", done, 1)
-	same(r, "claimed", len(w.claim(pool(5, offstage.DefaultQueue))), 1)
 }
 
 func operateDelete(r *rig) {

@@ -41,6 +41,14 @@ func (r *rig) pass(d time.Duration) {
 	r.h.Advance(r.T, r.store, d)
 }
 
+// breathe lets what waits for time go on beside a loop that looks again and
+// again: in a bubble no time passes while anybody is busy.
+func (r *rig) breathe() {
+	if r.h.Advance == nil {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // echo is the plainest job: kind echo in queue default.
 func echo() offstage.NewJob {
 	return offstage.NewJob{Kind: "echo", Queue: offstage.DefaultQueue, Priority: offstage.DefaultPriority, Args: []byte(`{}`)}
@@ -98,6 +106,16 @@ func (r *rig) get(id offstage.ID) offstage.Details {
 	r.Helper()
 	details, err := r.store.Get(r.Context(), id)
 	r.must(err, "get job "+id.String())
+	return details
+}
+
+// history returns a job that must exist and have n attempts.
+func (r *rig) history(id offstage.ID, n int) offstage.Details {
+	r.Helper()
+	details := r.get(id)
+	if len(details.Attempts) != n {
+		r.Fatalf("job %d has %d attempts, want %d", id, len(details.Attempts), n)
+	}
 	return details
 }
 

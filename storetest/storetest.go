@@ -45,11 +45,12 @@ type Case struct {
 // Cases returns all cases, in the order in which Run runs them.
 func Cases() []Case {
 	return slices.Concat(
-		insertCases, sequenceCases, claimCases, pauseCases,
-		finishCases, fenceCases, progressCases,
-		registryCases, rescueCases, leadCases, choreCases,
-		uniqueCases, debounceCases, keepLastCases, uniqueRaceCases,
-		operateCases, listCases, inspectCases, withinCases, lifecycleCases,
+		insertCases, sequenceCases, claimCases, orderCases, pauseCases,
+		finishCases, resultCases, fenceCases, heldCases, progressCases,
+		registryCases, rescueCases, zombieCases, leadCases, choreCases, pruneCases,
+		uniqueCases, periodCases, debounceCases, keepLastCases, uniqueRaceCases,
+		operateCases, cancelCases, retryCases, listCases, filterCases, inspectCases, statsCases,
+		withinCases, completeCases, lifecycleCases,
 	)
 }
 
