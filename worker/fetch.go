@@ -91,7 +91,7 @@ func (e *engine) wake() { e.hungry.set() }
 // flight at the stop still has an answer.
 func (e *engine) keepFetching(fetching, work context.Context) {
 	f := e.fetcher
-	f.looks.set(true)
+	f.looks.set(false)
 	for fetching.Err() == nil {
 		s, free, wait := e.plan()
 		if wait > 0 {

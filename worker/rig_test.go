@@ -2,10 +2,9 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,7 +13,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/offstagehq/offstage"
-	"github.com/offstagehq/offstage/offstagetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -93,21 +91,29 @@ func (r *rig) get(id offstage.ID) offstage.Details {
 // await lets time pass until the job is in the state.
 func (r *rig) await(id offstage.ID, state offstage.State) offstage.Details {
 	r.Helper()
+	return r.awaitRun(id, 0, state)
+}
+
+// awaitRun lets time pass until the job is in the state in this run or a later
+// one.
+func (r *rig) awaitRun(id offstage.ID, run int, state offstage.State) offstage.Details {
+	r.Helper()
 	for range 100_000 {
 		synctest.Wait()
-		if details := r.get(id); details.State == state {
+		if details := r.get(id); details.State == state && details.Run >= run {
 			return details
 		}
 		tick(10 * time.Millisecond)
 	}
-	r.Fatalf("job %d is %s; want %s", id, r.get(id).State, state)
-	panic("unreachable")
+	got := r.get(id)
+	r.Fatalf("job %d is %s in run %d; want %s", id, got.State, got.Run, state)
+	return got
 }
 
 // tick lets time pass in a bubble.
 func tick(d time.Duration) { <-time.After(d) }
 
-// log is a place for handlers to note things.
+// journal is a place for handlers to note things.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -125,33 +131,26 @@ func (j *journal) all() []string {
 	return append([]string(nil), j.lines...)
 }
 
-func TestJobsRunAndAreRecorded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{})
-		HandleResult(r.worker, func(ctx context.Context, job *offstage.Job[task]) (int, error) {
-			if job.Args.N < 0 && job.Run == 1 {
-				return 0, errors.New("negative")
-			}
-			return 2 * job.Args.N, nil
-		})
-		r.run()
-		good, bad := r.enqueue(task{21}), r.enqueue(task{-1})
-		if got := r.await(good, offstage.Completed); string(got.Result) != "42" || got.Run != 1 {
-			t.Errorf("result %s in run %d; want 42 in run 1", got.Result, got.Run)
-		}
-		failed := r.await(bad, offstage.Retrying)
-		if failed.Error != "negative" || failed.Errors != 1 {
-			t.Errorf("error %q, %d errors", failed.Error, failed.Errors)
-		}
-		if got := r.await(bad, offstage.Completed); got.Run != 2 {
-			t.Errorf("completed in run %d; want 2", got.Run)
-		}
-		r.endWell()
-		stats, err := r.client.Stats(context.Background())
-		if err != nil || len(stats.Workers) != 0 {
-			t.Errorf("workers left: %v, %v", stats.Workers, err)
-		}
-	})
+// lines is a worker's log.
+type lines struct {
+	journal
 }
 
-var _ = json.Marshal
+func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// Write notes a line.
+func (l *lines) Write(line []byte) (int, error) {
+	l.add(string(line))
+	return len(line), nil
+}
+
+// count returns how many lines hold a text.
+func (l *lines) count(text string) int {
+	n := 0
+	for _, line := range l.all() {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}

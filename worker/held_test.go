@@ -1,0 +1,126 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/internal/faultstore"
+	"github.com/offstagehq/offstage/offstagetest"
+)
+
+func TestAClaimWhoseAnswerWasLostIsHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := faultstore.Wrap(offstagetest.NewStore())
+		r := newRig(t, store, Config{})
+		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		store.Break(faultstore.Fault{Method: "Claim", Mode: faultstore.After, Count: 1})
+		id := r.enqueue(task{})
+		began := time.Now()
+		r.run()
+		got := r.await(id, offstage.Completed)
+		if len(got.Attempts) != 2 || got.Attempts[0].Outcome != offstage.OutcomeInterrupted || got.Errors != 0 {
+			t.Errorf("attempts %+v; want one handed back, then one completed", got.Attempts)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		r.endWell()
+		if left, err := store.Claims(t.Context(), got.Attempts[0].Worker); err != nil || len(left) != 0 {
+			t.Errorf("claims left: %v, %v", left, err)
+		}
+	})
+}
+
+func TestAClaimThatIsCommittedAfterItsTimeoutIsHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		r := newRig(t, store, Config{})
+		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		// The server carries the first claim out long after the worker gave up.
+		late := false
+		store.before(func(ctx context.Context, call string, in any) error {
+			request, ok := in.(offstage.ClaimRequest)
+			if !ok || late {
+				return nil
+			}
+			late = true
+			time.AfterFunc(20*time.Second, func() {
+				if _, err := store.Store.Claim(context.Background(), request); err != nil {
+					t.Error(err)
+				}
+			})
+			return lost
+		})
+		if err := r.client.PauseQueue(t.Context(), offstage.DefaultQueue); err != nil {
+			t.Fatal(err)
+		}
+		id := r.enqueue(task{})
+		r.run()
+		tick(20*time.Second - time.Millisecond)
+		store.before(nil)
+		if err := r.client.ResumeQueue(t.Context(), offstage.DefaultQueue); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.await(id, offstage.Completed); len(got.Attempts) > 2 {
+			t.Errorf("%d attempts", len(got.Attempts))
+		}
+		r.endWell()
+	})
+}
+
+func TestReleasedClaimsAreNotTakenForStrays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		r := newRig(t, store, Config{Pools: []Pool{{Queues: []string{"default"}, Slots: 3}}})
+		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { tick(7 * time.Millisecond); return nil })
+		// Every answer of a beat is old when it arrives.
+		store.before(func(_ context.Context, call string, _ any) error {
+			if call == "Beat" {
+				tick(50 * time.Millisecond)
+			}
+			return nil
+		})
+		var last offstage.ID
+		for range 3000 {
+			last = r.enqueue(task{})
+		}
+		r.run()
+		if got := r.await(last, offstage.Completed); got.Run != 1 {
+			t.Errorf("run %d", got.Run)
+		}
+		if n := store.count("Claims"); n != 0 {
+			t.Errorf("claims were looked up %d times", n)
+		}
+		r.endWell()
+	})
+}
+
+func TestAttemptsOfAClaimThatIsGoneAreCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		r := newRig(t, store, Config{})
+		causes := hold(r)
+		id := r.enqueue(task{})
+		r.run()
+		worker := r.await(id, offstage.Running).Worker
+		// Somebody ends the attempt and its claim behind the worker's back.
+		_, err := store.Store.Finish(t.Context(), offstage.FinishRequest{Worker: worker, Release: []int64{1, 2, 3}, Results: []offstage.Result{
+			{Job: id, Run: 1, Claim: 1, Outcome: offstage.OutcomeCancelled, Next: offstage.Cancelled},
+			{Job: id, Run: 1, Claim: 2, Outcome: offstage.OutcomeCancelled, Next: offstage.Cancelled},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cause := <-causes; !errors.Is(cause, offstage.ErrLeaseLost) {
+			t.Errorf("cause %v", cause)
+		}
+		if got := r.await(id, offstage.Cancelled); len(got.Attempts) != 1 {
+			t.Errorf("%d attempts", len(got.Attempts))
+		}
+		r.endWell()
+	})
+}

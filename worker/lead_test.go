@@ -1,0 +1,235 @@
+package worker
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/offstagetest"
+)
+
+// leaders returns how many of the store's workers lead.
+func leaders(t *testing.T, client *offstage.Client) (n int) {
+	t.Helper()
+	stats, err := client.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range stats.Workers {
+		if w.Leads {
+			n++
+		}
+	}
+	return n
+}
+
+func TestOneLeadsAndAnotherTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := offstagetest.NewStore()
+		first, second := newRig(t, store, Config{}), newRig(t, store, Config{})
+		Handle(second.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		first.run()
+		tick(time.Second)
+		second.run()
+		tick(time.Minute)
+		if n := leaders(t, first.client); n != 1 {
+			t.Errorf("%d lead", n)
+		}
+		first.endWell() // it resigns
+		asked := time.Now()
+		id := second.enqueue(task{}, offstage.After(2*time.Second))
+		second.await(id, offstage.Completed)
+		if took := time.Since(asked); took > 2*time.Second+DefaultLease+time.Second {
+			t.Errorf("after the leader's stop a job for 2s later ran after %v", took)
+		}
+		second.endWell()
+	})
+}
+
+func TestADeadLeaderIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := offstagetest.NewStore()
+		dead, err := store.Register(t.Context(), offstage.WorkerInfo{Name: "dead"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if term, err := store.Lead(t.Context(), dead, 2*DefaultLease); err != nil || term == 0 {
+			t.Fatalf("term %d, %v", term, err)
+		}
+		r := newRig(t, store, Config{})
+		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		died := time.Now()
+		r.run()
+		r.await(r.enqueue(task{}, offstage.After(time.Second)), offstage.Completed)
+		if took := time.Since(died); took > 3*DefaultLease+2*time.Second {
+			t.Errorf("scheduled jobs ran again after %v", took)
+		}
+		r.endWell()
+	})
+}
+
+func TestScheduledJobsRunOnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, offstagetest.NewStore(), Config{})
+		late := make(chan time.Duration, 1000)
+		Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
+			late <- time.Since(job.CreatedAt) - time.Duration(job.Args.N)*time.Millisecond
+			return nil
+		})
+		r.run()
+		tick(3*time.Second + 7*time.Millisecond)
+		for n := range 300 {
+			r.enqueue(task{10 * n}, offstage.After(10*time.Duration(n)*time.Millisecond))
+		}
+		tick(time.Minute)
+		for range 300 {
+			if d := <-late; d < 0 || d > time.Second {
+				t.Errorf("a job began %v after its time; want from 0 to 1s", d)
+			}
+		}
+		r.endWell()
+	})
+}
+
+func TestAShortRetryDoesNotWaitForTheNextLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, offstagetest.NewStore(), Config{})
+		Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
+			if job.Run <= 10 {
+				return offstage.RetryAfter(50 * time.Millisecond)
+			}
+			return nil
+		})
+		r.run()
+		tick(3 * time.Second)
+		asked := time.Now()
+		r.await(r.enqueue(task{}), offstage.Completed)
+		if took := time.Since(asked); took > time.Second {
+			t.Errorf("ten retries after 50ms each took %v", took)
+		}
+		r.endWell()
+	})
+}
+
+func TestAStuckChoreDoesNotStopTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		done := map[offstage.Chore][]time.Time{}
+		store.before(func(ctx context.Context, call string, in any) error {
+			chore, ok := in.(offstage.Chore)
+			if !ok {
+				return nil
+			}
+			if chore == offstage.Prune {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			done[chore] = append(done[chore], time.Now())
+			return nil
+		})
+		r := newRig(t, store, Config{})
+		r.run()
+		tick(5 * time.Minute)
+		r.endWell()
+		for _, duty := range append(slices.Clone(duties), duty{offstage.Promote, promoteEvery, 0}) {
+			if duty.chore == offstage.Prune {
+				continue
+			}
+			times := done[duty.chore]
+			if len(times) < 2 {
+				t.Errorf("%v was done %d times in five minutes", duty.chore, len(times))
+			}
+			longest := duty.every
+			if duty.chore != offstage.Promote {
+				longest += choreTime
+			}
+			for i := 1; i < len(times); i++ {
+				if gap := times[i].Sub(times[i-1]); gap > longest {
+					t.Errorf("%v paused for %v; want at most %v", duty.chore, gap, longest)
+				}
+			}
+		}
+	})
+}
+
+func TestATermThatIsOverIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		r := newRig(t, store, Config{})
+		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r.run()
+		tick(time.Second)
+		store.before(func(_ context.Context, call string, in any) error {
+			if call == "Chore" {
+				return offstage.ErrNotLeading
+			}
+			return nil
+		})
+		before := store.count("Chore")
+		tick(30 * time.Second)
+		if n := store.count("Chore") - before; n > 100 {
+			t.Errorf("%d chores were tried under a term that is over", n)
+		}
+		store.before(nil)
+		r.await(r.enqueue(task{}, offstage.After(time.Second)), offstage.Completed)
+		r.endWell()
+	})
+}
+
+func TestSweepsAreTheLeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		sweeps := map[offstage.WorkerID]int{}
+		failNext := false
+		store.before(func(_ context.Context, call string, in any) error {
+			request, ok := in.(offstage.ClaimRequest)
+			if !ok {
+				return nil
+			}
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			if failNext {
+				failNext = false
+				return lost
+			}
+			if request.Sweep {
+				sweeps[request.Worker]++
+			}
+			return nil
+		})
+		first, second := newRig(t, store, Config{}), newRig(t, store, Config{})
+		first.run()
+		tick(time.Second)
+		second.run()
+		tick(10 * time.Minute)
+		store.mu.Lock()
+		if len(sweeps) != 1 {
+			t.Errorf("sweeps by %v; want one process", sweeps)
+		}
+		for _, n := range sweeps {
+			if n < 9 || n > 14 {
+				t.Errorf("%d sweeps in ten minutes", n)
+			}
+		}
+		store.mu.Unlock()
+		first.endWell()
+		tick(10 * time.Second) // the second leads
+		store.mu.Lock()
+		clear(sweeps)
+		failNext = true
+		store.mu.Unlock()
+		second.enqueue(task{})
+		tick(3 * time.Second)
+		store.mu.Lock()
+		if len(sweeps) != 1 {
+			t.Errorf("sweeps after a failed claim: %v; want one", sweeps)
+		}
+		store.mu.Unlock()
+		second.endWell()
+	})
+}
