@@ -25,3 +25,5 @@ var harness = storetest.Harness{
 		return offstagetest.Tx(tx), tx.Commit, tx.Rollback
 	},
 }
+
+func BenchmarkStore(b *testing.B) { storetest.Bench(b, harness) }

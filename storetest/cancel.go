@@ -22,14 +22,16 @@ func operateCancelWaiting(r *rig) {
 		same(r, "outcome", got.Outcome, offstage.OutcomeCancelled)
 		same(r, "waits", got.Waits, "")
 		last := got.Attempts[before]
-		same(r, "attempt", []any{last.Outcome, last.Next, last.Worker, last.StartedAt.IsZero(), last.FinishedAt.IsZero()},
-			[]any{offstage.OutcomeCancelled, offstage.Cancelled, offstage.WorkerID(0), true, false})
+		same(r, "attempt", []any{last.Run, last.Outcome, last.Next, last.Worker, last.StartedAt.IsZero(), last.FinishedAt.IsZero()},
+			[]any{before + 1, offstage.OutcomeCancelled, offstage.Cancelled, offstage.WorkerID(0), true, false})
 		r.pass(2 * time.Hour)
 		r.chore(offstage.Promote)
 		r.workerOn(r.store, offstage.WorkerInfo{Kinds: []offstage.Kind{{Name: "unheard_of"}}})
 		same(r, "claimed", len(w.claim(pool(5, "in-"+state.String()))), 0)
 		r.apply(offstage.Change{Verb: offstage.VerbCancel, Job: id})
 		same(r, "attempts after it was cancelled again", len(r.get(id).Attempts), before+1)
+		r.apply(offstage.Change{Verb: offstage.VerbRetry, Job: id})
+		same(r, "run after a retry", w.takeFrom(1, "in-"+state.String())[0].Run, before+2)
 	}
 }
 

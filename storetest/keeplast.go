@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -14,7 +13,6 @@ var keepLastCases = []Case{
 	{"keep last/never early", "A follower with a delay does not start before its time, though the holder has ended.", keepLastNeverEarly},
 	{"keep last/retry keeps the follower waiting", "While the holder retries, its follower waits.", keepLastRetry},
 	{"keep last/follower called off", "When the follower is cancelled or deleted, the next enqueue is the new follower.", keepLastFollowerGone},
-	{"keep last/last arguments win", "Whatever comes while a job runs is done once, afterwards, with the last arguments.", keepLastRace},
 }
 
 // keepLast inserts a holder and a follower and returns both.
@@ -124,26 +122,4 @@ func keepLastFollowerGone(r *rig) {
 		same(r, "claimed", w.complete(), holder)
 		same(r, "claimed then", w.complete(), next)
 	}
-}
-
-func keepLastRace(r *rig) {
-	const n = 60
-	peer, w := r.peer(), r.worker()
-	over := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		defer close(over)
-		for i := 1; i <= n; i++ {
-			if _, err := peer.Insert(r.Context(), []offstage.NewJob{withArgs(uniqueEcho(offstage.KeepLast, "key"), fmt.Sprint(i))}); err != nil {
-				r.Errorf("insert: %v", err)
-			}
-		}
-	})
-	last := ""
-	w.drain(over, func(jobs []taken) { last = string(jobs[len(jobs)-1].Args) })
-	group.Wait()
-	same(r, "the last arguments that ran", last, fmt.Sprint(n))
-	live, err := r.store.List(r.Context(), offstage.Filter{State: offstage.Blocked})
-	r.must(err, "list")
-	same(r, "followers left", len(live.Jobs), 0)
 }

@@ -9,6 +9,7 @@ var pauseCases = []Case{
 	{"pause/other handle", "A pause holds for all handles on the database.", pauseOtherHandle},
 	{"pause/kind", "A claim marks jobs of a paused kind, and the worker hands them back as blocked.", pauseKind},
 	{"pause/resume kind", "Resuming a kind makes its blocked jobs ready when a live worker handles it.", pauseResumeKind},
+	{"pause/resume without a handler", "A blocked job of a resumed kind waits on until a worker handles it.", pauseNoHandler},
 	{"pause/twice", "Pausing what is paused and resuming what is not change nothing.", pauseTwice},
 }
 
@@ -76,6 +77,20 @@ func pauseResumeKind(r *rig) {
 	job := w.takeOne()
 	same(r, "run", job.Run, 2)
 	same(r, "kind paused", job.KindPaused, false)
+}
+
+func pauseNoHandler(r *rig) {
+	id := r.insertOne(echo())
+	r.pause(offstage.PauseTarget{Kind: "echo"}, true)
+	w := r.workerOn(r.store, offstage.WorkerInfo{Queues: []string{offstage.DefaultQueue}})
+	w.counted(w.takeOne().blocked(offstage.WaitsKindPaused))
+	r.pause(offstage.PauseTarget{Kind: "echo"}, false)
+	r.wantState(offstage.Blocked, id)
+	r.pause(offstage.PauseTarget{Kind: "echo"}, true)
+	able := r.worker()
+	r.wantState(offstage.Blocked, id)
+	r.pause(offstage.PauseTarget{Kind: "echo"}, false)
+	same(r, "claimed", able.takeOne().ID, id)
 }
 
 func pauseTwice(r *rig) {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ var rescueCases = []Case{
 	{"rescue/poison", "A job that too many workers in a row died of fails, and says why.", rescuePoison},
 	{"rescue/cancel asked", "A lost job whose cancel was asked for is cancelled.", rescueCancelAsked},
 	{"rescue/many at once", "Many may rescue one worker at once; each attempt is ended once.", rescueMany},
+	{"rescue/races results", "Of a result and a rescue that race for one attempt, exactly one takes effect.", rescueRace},
 	{"rescue/nobody", "Rescuing a worker that nobody knows does nothing.", rescueNobody},
 }
 
@@ -200,6 +202,48 @@ func rescueMany(r *rig) {
 		same(r, "attempts", len(r.get(id).Attempts), 1)
 	}
 	same(r, "claimed", len(r.worker().take(jobs)), jobs)
+}
+
+func rescueRace(r *rig) {
+	const jobs = 60
+	r.insert(echoes(jobs)...)
+	w, peer := r.worker(), r.peer()
+	taken := w.take(jobs)
+	verdicts := map[offstage.ID]offstage.VerdictKind{}
+	var group sync.WaitGroup
+	group.Go(func() {
+		for i := 0; i < jobs; i += 3 {
+			results := []offstage.Result{taken[i].completed(), taken[i+1].completed(), taken[i+2].completed()}
+			got, err := w.store.Finish(r.Context(), offstage.FinishRequest{Worker: w.id, Results: results})
+			if err != nil {
+				r.Errorf("finish: %v", err)
+				return
+			}
+			for k, v := range got {
+				verdicts[results[k].Job] = v.Kind
+			}
+		}
+	})
+	rescued := 0
+	for more := true; more; {
+		n, left, err := peer.Rescue(r.Context(), offstage.Peer{ID: w.id, Dead: true}, 2)
+		if err != nil && offstage.ClassOf(err) != offstage.FaultBusy {
+			r.Fatalf("rescue: %v", err)
+		}
+		rescued += n
+		more = left || err != nil
+	}
+	group.Wait()
+	counted := 0
+	for _, job := range taken {
+		want := offstage.Ready
+		if verdicts[job.ID] == offstage.Counted {
+			want = offstage.Completed
+			counted++
+		}
+		same(r, "state after verdict "+fmt.Sprint(verdicts[job.ID]), r.history(job.ID, 1).State, want)
+	}
+	same(r, "rescued and counted", rescued+counted, jobs)
 }
 
 func rescueNobody(r *rig) {

@@ -12,6 +12,7 @@ var resultCases = []Case{
 	{"finish/great result", "A result of 1 MiB is kept.", finishGreatResult},
 	{"finish/result byte for byte", "Results, logs and texts come back as they were sent.", finishTexts},
 	{"finish/mixed batch", "Finish answers a verdict for each result, in order, whatever their order and outcome.", finishMixed},
+	{"finish/caller's slices", "What goes into Finish belongs to the caller again when it returns, and what comes out of Get to its caller.", finishOwnership},
 	{"finish/nothing", "Finish without results may release claims.", finishNothing},
 	{"finish/bad data", "FaultData means that at least one result cannot be stored and none was.", finishBadData},
 	{"finish/many attempts", "Details bring the latest 100 attempts, oldest first; run numbers go on for ever.", finishManyAttempts},
@@ -41,6 +42,23 @@ func finishTexts(r *rig) {
 	same(r, "trace", attempt.Trace, result.Trace)
 	same(r, "result", string(attempt.Result), string(result.Value))
 	same(r, "log", string(attempt.Log), string(result.Log))
+}
+
+func finishOwnership(r *rig) {
+	id := r.insertOne(echo())
+	w := r.worker()
+	result := w.takeOne().completedWith(`"mine"`)
+	result.Log = json.RawMessage(`["mine"]`)
+	w.counted(result)
+	for range 2 {
+		copy(result.Value, `"else"`)
+		copy(result.Log, `["else"]`)
+		got := r.history(id, 1)
+		same(r, "result", string(got.Result), `"mine"`)
+		same(r, "attempt's result and log", string(got.Attempts[0].Result)+string(got.Attempts[0].Log), `"mine"["mine"]`)
+		result.Value, result.Log = got.Attempts[0].Result, got.Attempts[0].Log
+		copy(got.Result, `"else"`)
+	}
 }
 
 func finishMixed(r *rig) {

@@ -16,6 +16,7 @@ var sequenceCases = []Case{
 	{"sequence/unseen", "Until the sequence has ended, nobody sees any of its jobs.", sequenceUnseen},
 	{"sequence/no lock", "InsertSeq holds no lock while the sequence runs: others insert, claim and finish meanwhile.", sequenceNoLock},
 	{"sequence/error", "An error of the sequence ends it, is returned, and nothing is stored.", sequenceError},
+	{"sequence/panic", "A sequence that panics leaves nothing behind, and the store goes on.", sequencePanic},
 	{"sequence/ended context", "A context that ends during the sequence ends the call, and nothing is stored.", sequenceContext},
 	{"sequence/unique", "A unique job in a sequence is an InvalidError, and nothing is stored.", sequenceUnique},
 	{"sequence/scheduled", "Jobs of a sequence with a delay are scheduled.", sequenceScheduled},
@@ -125,6 +126,24 @@ func sequenceError(r *rig) {
 		same(r, "count", count, 0)
 		r.noJobs()
 	}
+}
+
+func sequencePanic(r *rig) {
+	func() {
+		defer func() { same(r, "recovered", recover(), any("the source is broken")) }()
+		count, err := r.store.InsertSeq(r.Context(), sequence(2_200, func(i int) error {
+			if i == 2_100 {
+				panic("the source is broken")
+			}
+			return nil
+		}))
+		r.Errorf("insert sequence returned %d, %v", count, err)
+	}()
+	r.noJobs()
+	r.pass(24 * time.Hour)
+	r.noJobs()
+	r.insertOne(echo())
+	r.worker().complete()
 }
 
 func sequenceContext(r *rig) {

@@ -12,6 +12,7 @@ var statsCases = []Case{
 	{"stats/oldest and age", "Stats says how long the oldest ready job has been due, and how old the figures are.", statsOldest},
 	{"stats/paused", "Stats says which queues and kinds are paused.", statsPaused},
 	{"stats/workers", "Stats brings the living workers: what they told of themselves, since when, how many jobs they run, and who leads.", statsWorkers},
+	{"stats/registered queues", "A worker's queues are known from its registration on.", statsRegisteredQueues},
 	{"stats/kinds", "Stats brings the kinds, by name, with their retention.", statsKinds},
 	{"stats/capped", "Counting a queue's jobs stops at MaxCounted and says so.", statsCapped},
 }
@@ -129,6 +130,16 @@ func statsWorkers(r *rig) {
 	if since := mine.StartedAt.Sub(created); since < time.Minute {
 		r.Errorf("it was registered a minute after the first job; its start is %s after it", since)
 	}
+}
+
+func statsRegisteredQueues(r *rig) {
+	r.workerOn(r.store, offstage.WorkerInfo{Queues: []string{"b", "a"}})
+	r.workerOn(r.peer(), offstage.WorkerInfo{Queues: []string{"c", "a"}})
+	var names []string
+	for _, q := range r.stats().Queues {
+		names = append(names, q.Queue)
+	}
+	same(r, "queues", names, []string{"a", "b", "c"})
 }
 
 func statsKinds(r *rig) {

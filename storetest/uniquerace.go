@@ -10,6 +10,7 @@ import (
 var uniqueRaceCases = []Case{
 	{"unique race/enqueuers", "Of many enqueuers of one key at once one makes the job, and all get the same id.", uniqueRaceEnqueuers},
 	{"unique race/keep last", "Of many enqueuers of one key with KeepLast, one makes the holder, one the follower.", uniqueRaceKeepLast},
+	{"unique race/last arguments win", "With Replace and with KeepLast, whatever comes while a job runs is done afterwards, with the last arguments.", uniqueRaceLast},
 	{"unique race/ends", "While jobs end and others of their key come, at most one is live at any time, and none is lost.", uniqueRaceEnds},
 	{"unique race/several keys", "Calls that bring several keys in different orders do not stand in each other's way.", uniqueRaceSeveral},
 }
@@ -61,6 +62,28 @@ func uniqueRaceKeepLast(r *rig) {
 			same(r, "answers that name the holder", answers, 1)
 		} else {
 			r.wantState(offstage.Blocked, id)
+		}
+	}
+}
+
+func uniqueRaceLast(r *rig) {
+	for _, mode := range []offstage.UniqueMode{offstage.Replace, offstage.KeepLast} {
+		const n = 60
+		peer, w := r.peer(), r.worker()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for i := 1; i <= n; i++ {
+				if _, err := peer.Insert(r.Context(), []offstage.NewJob{withArgs(uniqueEcho(mode, mode.String()), fmt.Sprint(i))}); err != nil {
+					r.Errorf("insert: %v", err)
+				}
+			}
+		}()
+		last := ""
+		w.drain(over, func(jobs []taken) { last = string(jobs[len(jobs)-1].Args) })
+		same(r, mode.String()+": the last arguments that ran", last, fmt.Sprint(n))
+		for _, state := range liveStates {
+			same(r, mode.String()+": jobs left "+state.String(), r.pages(offstage.Filter{State: state}, nil), []offstage.ID{})
 		}
 	}
 }
