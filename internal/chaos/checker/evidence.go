@@ -63,6 +63,7 @@ type life struct {
 	killed   int64 // when it was about to be killed; 0: it was not
 	stopping int64 // when it was told to stop
 	ordered  int64 // when its parent was about to tell it
+	ended    bool  // it was told to stop when it could
 	stopped  int64
 	died     int64
 	how      string
@@ -219,6 +220,8 @@ func (e *evidence) addFault(event history.Event) {
 			target.kill(event.Mono)
 		case history.Stops:
 			target.ordered = event.Mono
+		case history.Ends:
+			target.ended = true
 		case history.Pauses:
 			target.pauses = append(target.pauses, span{event.Mono, math.MaxInt64})
 		case history.Outage:

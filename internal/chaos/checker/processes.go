@@ -22,7 +22,7 @@ func (e *evidence) checkProcesses() {
 		if l.died == 0 {
 			continue
 		}
-		if l.killed == 0 && l.ordered == 0 {
+		if l.killed == 0 && l.ordered == 0 && !l.ended {
 			e.violate(Violation{What: crash, Process: name, Text: "the process ended by itself: " + l.how})
 		}
 		if l.ordered == 0 || l.killed > 0 && l.killed < l.ordered {

@@ -67,7 +67,8 @@ const (
 // How a fault bears on its target, where checks depend on it.
 const (
 	Kills  = "kills"
-	Stops  = "stops" // asks it to stop in order
+	Stops  = "stops" // asks it to stop within its grace period
+	Ends   = "ends"  // asks it to stop when it can
 	Pauses = "pauses"
 	Outage = "outage" // the target is the database
 )

@@ -95,3 +95,21 @@ func readFile(events []Event, name string) ([]Event, error) {
 		events = append(events, e)
 	}
 }
+
+// Unanswered counts the enqueues of a process that were sent and not answered.
+func Unanswered(dir, process string) (int, error) {
+	events, err := readFile(nil, filepath.Join(dir, process+suffix))
+	if err != nil {
+		return 0, err
+	}
+	open := map[string]bool{}
+	for _, e := range events {
+		switch e.What {
+		case Send:
+			open[e.Key] = true
+		case Ack, Unknown, Refused, RolledBack:
+			delete(open, e.Key)
+		}
+	}
+	return len(open), nil
+}
