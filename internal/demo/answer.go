@@ -1,0 +1,146 @@
+package demo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/internal/demo/csvreport"
+)
+
+// refusal is an error whose text is for whoever sent the request.
+type refusal struct {
+	Status int    `json:"-"`
+	Text   string `json:"error"`
+	Line   int64  `json:"line,omitempty"` // of the uploaded file
+	Byte   int64  `json:"byte,omitempty"`
+}
+
+// Error returns the text.
+func (r *refusal) Error() string { return r.Text }
+
+func refuse(status int, format string, args ...any) error {
+	return &refusal{Status: status, Text: fmt.Sprintf(format, args...)}
+}
+
+// refusalOf is the one table from errors to answers. Errors that it does not
+// know are ours, and their texts are not for strangers.
+func refusalOf(err error) *refusal {
+	var (
+		known   *refusal
+		content *csvreport.Error
+		large   *http.MaxBytesError
+		invalid *offstage.InvalidError
+		state   *offstage.StateError
+	)
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &content):
+		return &refusal{http.StatusUnprocessableEntity, content.Error(), content.Line, content.Byte}
+	case errors.As(err, &large):
+		return &refusal{Status: http.StatusRequestEntityTooLarge, Text: "the request is larger than " + size(large.Limit)}
+	case errors.As(err, &invalid):
+		return &refusal{Status: http.StatusUnprocessableEntity, Text: invalid.Field + ": " + invalid.Problem}
+	case errors.As(err, &state):
+		return &refusal{Status: http.StatusConflict, Text: strings.TrimPrefix(state.Error(), "offstage: ")}
+	case errors.Is(err, offstage.ErrNotFound):
+		return &refusal{Status: http.StatusNotFound, Text: "there is no such job, or none any more"}
+	case isStoreFault(err):
+		return &refusal{Status: http.StatusServiceUnavailable, Text: "the job store does not answer; try again in a moment"}
+	}
+	return &refusal{Status: http.StatusInternalServerError, Text: "something went wrong here; it has been logged"}
+}
+
+func isStoreFault(err error) bool {
+	var fault *offstage.StoreError
+	return errors.As(err, &fault)
+}
+
+// fail answers an error: a page for browsers, JSON for all others.
+func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
+	answer := refusalOf(err)
+	if answer.Status >= 500 {
+		s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	if answer.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "2")
+	}
+	if !wantsJSON(r) && (prefersHTML(r) || r.Method == http.MethodGet) {
+		s.render(w, answer.Status, "problem", problemPage{frame{Title: http.StatusText(answer.Status)}, answer})
+		return
+	}
+	s.writeJSON(w, answer.Status, answer)
+}
+
+type problemPage struct {
+	frame
+	Problem *refusal
+}
+
+// accepted answers a request whose work goes on as a job: 202 with the place
+// where its user can follow it, or for a browser's form the way to a page.
+func (s *service) accepted(w http.ResponseWriter, r *http.Request, job offstage.ID, page string) {
+	status := "/status/" + s.tokens.sign(job)
+	if page == "" {
+		page = status
+	}
+	if prefersHTML(r) {
+		http.Redirect(w, r, page, http.StatusSeeOther)
+		return
+	}
+	w.Header().Set("Location", status)
+	s.writeJSON(w, http.StatusAccepted, map[string]any{"id": job, "status": status})
+}
+
+func (s *service) writeJSON(w http.ResponseWriter, status int, value any) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		s.log.Error("write JSON", "err", err)
+		http.Error(w, "something went wrong here; it has been logged", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n')) // an error means that the client has gone
+}
+
+// prefersHTML reports whether a browser's page load or form sent the request: it
+// names text/html, and JSON no higher.
+func prefersHTML(r *http.Request) bool {
+	html := quality(r, "text/html")
+	return html > 0 && html >= quality(r, "application/json")
+}
+
+// wantsJSON reports whether the request names JSON, and HTML no higher.
+func wantsJSON(r *http.Request) bool {
+	j := quality(r, "application/json")
+	return j > 0 && j >= quality(r, "text/html")
+}
+
+// quality returns the weight that a request's Accept header gives to exactly
+// this media type; wildcards do not count.
+func quality(r *http.Request, mediaType string) float64 {
+	best := 0.0
+	for _, line := range r.Header.Values("Accept") {
+		for item := range strings.SplitSeq(line, ",") {
+			name, params, err := mime.ParseMediaType(item)
+			if err != nil || name != mediaType {
+				continue
+			}
+			q := 1.0
+			if text, ok := params["q"]; ok {
+				if q, err = strconv.ParseFloat(text, 64); err != nil {
+					continue
+				}
+			}
+			best = max(best, q)
+		}
+	}
+	return best
+}

@@ -1,0 +1,16 @@
+// Package demo is a small telemetry service that shows each situation for which
+// background jobs exist. It is what `offstage demo` runs, and it is written as an
+// application would be: it sees Offstage through its public API only.
+//
+//   - A slow task in a request: an uploaded CSV is turned into a report while its
+//     user watches (upload.go, report.go, status.go).
+//   - A third party that is unreliable: commands to devices that are slow and
+//     often down, each applied exactly once (devices.go, command.go, fleet.go).
+//   - Work that goes before other work: ten urgent jobs behind two thousand that
+//     are not (priorities.go).
+//   - Scheduled work: old uploads are cleaned up (cleanup.go).
+//   - A page of jobs for whoever operates it (jobs.go, job.go).
+//
+// Web and worker may run in one process or in several that share a store and a
+// directory; [Role] says which part a process plays.
+package demo

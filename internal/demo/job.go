@@ -1,0 +1,121 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/offstagehq/offstage"
+)
+
+// jobPage is one job with its history, for whoever operates the service.
+type jobPage struct {
+	frame
+	jobRow
+	Status   string // its user's page
+	Args     string
+	Result   string
+	Progress *offstage.ProgressInfo
+	Attempts []attemptRow // latest first
+}
+
+type attemptRow struct {
+	offstage.Attempt
+	Lines []offstage.LogLine
+}
+
+// showJob is GET /jobs/{id}.
+func (s *service) showJob(w http.ResponseWriter, r *http.Request) {
+	id, err := offstage.ParseID(r.PathValue("id"))
+	if err != nil {
+		s.fail(w, r, offstage.ErrNotFound)
+		return
+	}
+	job, err := s.client.Get(r.Context(), id)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.render(w, http.StatusOK, "job", s.newJobPage(job))
+}
+
+func (s *service) newJobPage(job offstage.Details) jobPage {
+	page := jobPage{
+		frame:    frame{Title: "Job " + job.ID.String(), Nav: "jobs"},
+		jobRow:   jobRow{JobInfo: job.JobInfo, What: s.describe(job.Facts), Actions: actionsOf(job.JobInfo), Back: "/jobs/" + job.ID.String()},
+		Status:   "/status/" + s.tokens.sign(job.ID),
+		Args:     indented(job.Args),
+		Result:   indented(job.Result),
+		Progress: currentProgress(job.JobInfo),
+	}
+	if !job.State.Terminal() {
+		page.Every = liveFast
+	}
+	for i := len(job.Attempts) - 1; i >= 0; i-- {
+		row := attemptRow{Attempt: job.Attempts[i]}
+		if len(row.Log) > 0 && json.Unmarshal(row.Log, &row.Lines) != nil {
+			row.Lines = []offstage.LogLine{{Message: "the log of this attempt cannot be read"}}
+		}
+		page.Attempts = append(page.Attempts, row)
+	}
+	return page
+}
+
+// indented makes JSON readable; at most some of it is shown.
+func indented(raw json.RawMessage) string {
+	const most = 20_000
+	if len(raw) == 0 {
+		return ""
+	}
+	text, err := json.MarshalIndent(raw, "", "  ")
+	if err != nil {
+		text = raw
+	}
+	if len(text) > most {
+		return strings.ToValidUTF8(string(text[:most]), "") + "\n…"
+	}
+	return string(text)
+}
+
+// operate returns the handler of a button: it does one thing to a job and leads
+// back to the page on which it was pressed.
+func (s *service) operate(do func(context.Context, offstage.ID) (offstage.State, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id, err := offstage.ParseID(r.PathValue("id"))
+		if err != nil {
+			s.fail(w, r, offstage.ErrNotFound)
+			return
+		}
+		state, err := do(r.Context(), id)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		if prefersHTML(r) {
+			http.Redirect(w, r, backTo(r), http.StatusSeeOther)
+			return
+		}
+		answer := map[string]any{"id": id, "state": state}
+		if state == 0 {
+			answer["state"] = nil // it is gone
+		}
+		s.writeJSON(w, http.StatusOK, answer)
+	}
+}
+
+// remove makes a delete look like the other verbs.
+func (s *service) remove(ctx context.Context, id offstage.ID) (offstage.State, error) {
+	return 0, s.client.Delete(ctx, id)
+}
+
+// backTo returns the page of this site that a form names; anything else leads to
+// the list of jobs.
+func backTo(r *http.Request) string {
+	back, err := url.Parse(r.PostFormValue("back"))
+	if err != nil || back.IsAbs() || back.Host != "" || !strings.HasPrefix(back.Path, "/jobs") {
+		return "/jobs"
+	}
+	return back.RequestURI()
+}

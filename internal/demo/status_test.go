@@ -1,0 +1,72 @@
+package demo
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/offstagehq/offstage"
+)
+
+// A link works in every process and after every restart, and nobody can make one.
+func TestStatusLinks(t *testing.T) {
+	dir := t.TempDir()
+	store := openStore(t, dir)
+	first := startOn(t, dir, store)
+	path := first.upload("a.csv", strings.NewReader("a\n1\n")).header.Get("Location")
+	second := startOn(t, dir, store, withoutWorker)
+	second.awaitState(path, offstage.Completed)
+	first.stop()
+	third := startOn(t, dir, store)
+	if got := third.status(path); got.State != "completed" {
+		t.Errorf("after the restart the job is %s", got.State)
+	}
+	token := strings.TrimPrefix(path, "/status/")
+	for _, forged := range []string{
+		"", "x", token + "A", token[1:], token + "=", "BBBB" + token[4:], token[:len(token)-1] + flipped(token[len(token)-1]),
+		flipped(token[0]) + token[1:], "..", "%2e%2e", strings.Repeat("A", 32), strings.Repeat("A", 10_000),
+	} {
+		for _, accept := range []string{"application/json", "text/html"} {
+			if got := third.get("/status/"+forged, "Accept", accept); got.status != http.StatusNotFound && got.status != http.StatusTemporaryRedirect {
+				t.Errorf("the link %.40q is answered with %d", forged, got.status)
+			}
+		}
+	}
+	ids := third.jobs("build_report")
+	if err := third.client.Delete(t.Context(), ids[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := third.get(path, "Accept", "application/json"); got.status != http.StatusNotFound || !strings.Contains(got.body, "error") {
+		t.Errorf("the link to a deleted job is answered with %d %s", got.status, got.body)
+	}
+}
+
+func flipped(c byte) string {
+	if c == 'A' {
+		return "B"
+	}
+	return "A"
+}
+
+// What a user reads of a job's trouble was written for him; what was not stays
+// with the operators.
+func TestUserError(t *testing.T) {
+	secret := "dial tcp 10.0.0.7:5432: password authentication failed"
+	for _, c := range []struct {
+		job  offstage.JobInfo
+		want string
+	}{
+		{offstage.JobInfo{State: offstage.Failed, Error: forUser + "line 3: broken"}, "line 3: broken"},
+		{offstage.JobInfo{State: offstage.Failed, Error: secret}, "something went wrong on our side; it has been noted"},
+		{offstage.JobInfo{State: offstage.Failed, Outcome: offstage.OutcomeTimedOut, Error: secret}, "this took too long and was given up"},
+		{offstage.JobInfo{State: offstage.Retrying, Error: secret}, "the last attempt did not work; it is tried again by itself"},
+		{offstage.JobInfo{State: offstage.Cancelled, Error: secret}, "this was cancelled"},
+		{offstage.JobInfo{State: offstage.Running, Error: secret}, ""},
+		{offstage.JobInfo{State: offstage.Ready, Error: secret}, ""},
+		{offstage.JobInfo{State: offstage.Completed}, ""},
+	} {
+		if got := userError(c.job); got != c.want {
+			t.Errorf("of a %s job the user reads %q, want %q", c.job.State, got, c.want)
+		}
+	}
+}
