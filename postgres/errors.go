@@ -101,6 +101,10 @@ func codeOf(err error) string {
 const (
 	codeUniqueViolation = "23505"
 	codeUndefinedTable  = "42P01"
+	codeUndefinedSchema = "3F000"
+	codeDivisionByZero  = "22012"
+	codeLockTimeout     = "55P03"
+	codeDeadlock        = "40P01"
 	codeReadOnly        = "25006" // the server was demoted under our connections
 )
 

@@ -140,17 +140,17 @@ func (g *inserts) gather(n int) {
 func (g *inserts) flush(group []*member) {
 	ctx := context.WithoutCancel(g.store.life)
 	if len(group) == 1 {
-		group[0].done <- g.store.store(ctx, group[0].rows)
+		group[0].done <- g.store.store(ctx, group[0].rows, 0)
 		return
 	}
 	var rows []row
 	for _, m := range group {
 		rows = append(rows, m.rows...)
 	}
-	err := g.store.store(ctx, rows)
+	err := g.store.store(ctx, rows, 0)
 	if err != nil && offstage.ClassOf(err) == offstage.FaultData {
 		for _, m := range group {
-			m.done <- g.store.store(ctx, m.rows)
+			m.done <- g.store.store(ctx, m.rows, 0)
 		}
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,7 +44,7 @@ func (s *Store) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstage.
 	case hasUnique(rows):
 		return s.insertUnique(ctx, rows)
 	case len(rows) >= largeCall:
-		err = s.store(ctx, rows)
+		err = s.store(ctx, rows, 0)
 	default:
 		err = s.inserts.join(ctx, rows)
 	}
@@ -97,7 +98,9 @@ func (s *Store) rows(ctx context.Context, jobs []offstage.NewJob, newIDs func(co
 			maxAttempts: job.MaxAttempts, timeout: job.Timeout, delay: max(job.Delay, 0),
 			args: string(job.Args), unique: job.Unique,
 		}
-		if !job.RunAt.IsZero() {
+		if u := job.Unique; u != nil && u.Mode == offstage.Debounce {
+			rows[i].delay = u.Wait
+		} else if !job.RunAt.IsZero() {
 			rows[i].at = job.RunAt.UTC().Format(timeFormat)
 		}
 		if !job.Extra.Empty() {
@@ -145,8 +148,22 @@ const insertMixedSQL = `WITH j AS (
 INSERT INTO offstage.ready (queue, priority, job, since, run)
 SELECT queue, priority, id, created_at, 1 FROM j WHERE run_at <= created_at`
 
+// insertStagedSQL is insertMixedSQL for jobs that wait in batch $13.
+const insertStagedSQL = `WITH j AS (
+	INSERT INTO offstage.job (id, created_at, run_at, timeout, nonce, kind, queue, max_attempts, priority, args, extra)
+	SELECT u.id, t.now, coalesce(u.at, t.now + u.delay * interval '1 microsecond'), u.timeout, $2::bigint,
+		u.kind, u.queue, u.max_attempts, u.priority, u.args, u.extra
+	FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t,
+		unnest($3::bigint[], $4::int[], $5::int[], $6::smallint[], $7::int[], $8::bigint[], $9::text[], $10::text[],
+			$11::bigint[], $12::timestamptz[])
+		AS u (id, kind, queue, priority, max_attempts, timeout, args, extra, delay, at)
+	RETURNING id, queue, priority, run_at
+)
+INSERT INTO offstage.staged (batch, job, queue, priority, run_at)
+SELECT $13::bigint, id, queue, priority, run_at FROM j`
+
 // insertStatement returns the statement and its parameters for rows.
-func (s *Store) insertStatement(rows []row) (string, []any) {
+func (s *Store) insertStatement(rows []row, batch int64) (string, []any) {
 	args := []any{
 		s.now(), s.nonce,
 		ints(rows, func(r *row) int64 { return r.id }),
@@ -158,48 +175,59 @@ func (s *Store) insertStatement(rows []row) (string, []any) {
 		texts(rows, func(r *row) (string, bool) { return r.args, true }),
 		texts(rows, func(r *row) (string, bool) { return r.extra, r.extra != "" }),
 	}
-	for i := range rows {
-		if rows[i].delay > 0 || rows[i].at != "" {
-			return s.sql(insertMixedSQL), append(args,
-				ints(rows, func(r *row) int64 { return r.delay.Microseconds() }),
-				texts(rows, func(r *row) (string, bool) { return r.at, r.at != "" }))
-		}
+	due := !slices.ContainsFunc(rows, func(r row) bool { return r.delay > 0 || r.at != "" })
+	if due && batch == 0 {
+		return s.sql(insertReadySQL), args
 	}
-	return s.sql(insertReadySQL), args
+	args = append(args,
+		ints(rows, func(r *row) int64 { return r.delay.Microseconds() }),
+		texts(rows, func(r *row) (string, bool) { return r.at, r.at != "" }))
+	if batch == 0 {
+		return s.sql(insertMixedSQL), args
+	}
+	return s.sql(insertStagedSQL), append(args, batch)
 }
 
 // patience is how long the store asks what became of an insert whose answer was
 // lost.
 const patience = 20 * time.Second
 
-// store inserts rows in one transaction. Where the answer is lost it asks again
-// under the same ids: a conflict with rows that carry this process's nonce is
-// the first try's success. Rows get new ids if their ids turn out to be taken by
-// others, which only a failover can bring about; nobody has seen them yet.
-func (s *Store) store(ctx context.Context, rows []row) error {
+// persist does something until it is known whether it was done: where an answer
+// is lost, it is done again. once must find out by itself that an earlier try
+// was carried out after all.
+func (s *Store) persist(ctx context.Context, op string, once func() error) error {
 	until := time.Now().Add(patience)
 	for try, doubt := 1, false; ; try++ {
-		err := s.insertOnce(ctx, rows)
-		if codeOf(err) == codeUniqueViolation {
-			var stored bool
-			if stored, err = s.stored(ctx, rows); err == nil {
-				if stored {
-					return nil
-				}
-				doubt = false
-				if err = s.renumber(ctx, rows); err == nil {
-					continue
-				}
-			}
-		}
+		err := once()
 		doubt = doubt || uncertain(err)
 		if err == nil || !doubt || ctx.Err() != nil {
 			return err
 		}
 		if time.Now().After(until) || !wait(ctx, min(time.Second, 20*time.Millisecond<<min(try, 10))) {
-			return unknown(ctx, "insert jobs", err)
+			return unknown(ctx, op, err)
 		}
 	}
+}
+
+// store inserts rows in one transaction, as jobs that wait, or staged in a batch
+// that is not 0. A conflict with rows that carry this process's nonce is an
+// earlier try's success. Rows get new ids if theirs turn out to be taken by
+// others, which only a failover can bring about; nobody has seen them yet.
+func (s *Store) store(ctx context.Context, rows []row, batch int64) error {
+	return s.persist(ctx, "insert jobs", func() error {
+		err := s.insertOnce(ctx, rows, batch)
+		if codeOf(err) != codeUniqueViolation {
+			return err
+		}
+		stored, err := s.stored(ctx, rows)
+		if err != nil || stored {
+			return err
+		}
+		if err := s.renumber(ctx, rows); err != nil {
+			return err
+		}
+		return s.insertOnce(ctx, rows, batch)
+	})
 }
 
 // uncertain reports whether an insert that failed may have been committed: its
@@ -236,8 +264,8 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (s *Store) insertOnce(ctx context.Context, rows []row) error {
-	text, args := s.insertStatement(rows)
+func (s *Store) insertOnce(ctx context.Context, rows []row, batch int64) error {
+	text, args := s.insertStatement(rows, batch)
 	return s.send(ctx, s.work, unit{op: "insert jobs", build: func(b *pgx.Batch) { b.Queue(text, args...) }})
 }
 

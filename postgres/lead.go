@@ -37,18 +37,40 @@ func (s *Store) Lead(ctx context.Context, worker offstage.WorkerID, ttl time.Dur
 	return term, err
 }
 
-// termSQL checks that term $2 is not over.
-const termSQL = `SELECT EXISTS (SELECT FROM offstage.leader
-WHERE term = $2::bigint AND until > coalesce($1::timestamptz, statement_timestamp()))`
+// termSQL fails, with a division by zero, when term $2 is over. So what follows it
+// in one round trip is not carried out.
+const termSQL = `SELECT 1 / count(*) FROM offstage.leader
+WHERE term = $2::bigint AND until > coalesce($1::timestamptz, statement_timestamp())`
 
-// leads checks a term inside a chore's transaction.
-func (s *Store) leads(ctx context.Context, tx pgx.Tx, term int64) error {
-	var current bool
-	if err := tx.QueryRow(ctx, s.sql(termSQL), s.now(), term).Scan(&current); err != nil {
-		return err
+// leading adds to a unit that it does nothing when its term is over.
+func (s *Store) leading(term int64, u unit) unit {
+	build := u.build
+	u.build = func(b *pgx.Batch) {
+		b.Queue(s.sql(termSQL), s.now(), term)
+		build(b)
 	}
-	if !current {
+	return u
+}
+
+// notLeading turns the failure of termSQL into what it means.
+func notLeading(err error) error {
+	if codeOf(err) == codeDivisionByZero {
 		return offstage.ErrNotLeading
 	}
-	return nil
+	return err
+}
+
+// asLeader sends a unit under a term.
+func (s *Store) asLeader(ctx context.Context, term int64, u unit) error {
+	return notLeading(s.send(ctx, s.work, s.leading(term, u)))
+}
+
+// transactAsLeader is transact under a term.
+func (s *Store) transactAsLeader(ctx context.Context, op string, term int64, do func(context.Context, pgx.Tx) error) error {
+	return notLeading(s.transact(ctx, op, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, s.sql(termSQL), s.now(), term); err != nil {
+			return err
+		}
+		return do(ctx, tx)
+	}))
 }

@@ -1,0 +1,165 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offstagehq/offstage"
+)
+
+// counter remembers how far a count has come: one call counts for countTime at
+// most, and the next goes on.
+type counter struct {
+	mu        sync.Mutex // held through a call
+	epoch     int64
+	queue     int32         // the last queue whose ready jobs were counted
+	scheduled map[int32]int // of the pass under way, by queue
+	at        time.Time     // the last scheduled row that was counted
+	job       int64
+	totals    map[int32]int // of the last complete pass
+}
+
+const (
+	countTime = 200 * time.Millisecond
+	countPage = 20_000
+)
+
+const (
+	// countScheduledSQL counts $3 scheduled jobs after ($1, $2) by queue, and
+	// answers the last of them.
+	countScheduledSQL = `SELECT queue, count(*), max(run_at), (array_agg(job ORDER BY run_at DESC, job DESC))[1]
+FROM (
+	SELECT queue, run_at, job FROM offstage.scheduled WHERE (run_at, job) > (coalesce($1::timestamptz, '-infinity'), $2::bigint)
+	ORDER BY run_at, job LIMIT $3::int
+) s GROUP BY queue`
+	// nextQueueSQL finds the queue after $1.
+	nextQueueSQL = `SELECT id FROM offstage.queue WHERE id > $1::int ORDER BY id LIMIT 1`
+	// countReadySQL counts the ready jobs of queue $2, up to $4, and stores that
+	// with the number of scheduled ones, $3.
+	countReadySQL = `INSERT INTO offstage.queue_stat AS s (queue, ready, scheduled, capped, oldest, at)
+SELECT $2::int, least(count(*), $4::int), least($3::int, $4::int), count(*) > $4::int OR $3::int > $4::int OR $5::boolean,
+	min(since), coalesce($1::timestamptz, statement_timestamp())
+FROM (
+	SELECT since FROM offstage.ready WHERE queue = $2::int ORDER BY priority, band, xid, job LIMIT $4::int + 1
+) r
+ON CONFLICT (queue) DO UPDATE SET ready = excluded.ready, scheduled = excluded.scheduled, capped = excluded.capped,
+	oldest = excluded.oldest, at = excluded.at`
+)
+
+// count counts ready and scheduled jobs by queue, for Stats.
+func (s *Store) count(ctx context.Context, term int64) (report offstage.ChoreReport, err error) {
+	c := &s.counter
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if epoch := s.epoch.Load(); c.epoch != epoch {
+		c.epoch, c.scheduled, c.totals, c.queue = epoch, nil, nil, 0
+	}
+	until := time.Now().Add(countTime)
+	if err := s.countScheduled(ctx, term, c, until); err != nil {
+		return report, err
+	}
+	first := c.queue
+	for wrapped := false; ; {
+		next, found, err := s.nextQueue(ctx, term, c.queue)
+		if err != nil {
+			return report, err
+		}
+		if !found {
+			if wrapped || first == 0 {
+				c.queue = 0
+				return report, nil
+			}
+			wrapped, c.queue = true, 0
+			continue
+		}
+		if wrapped && next > first {
+			return report, nil
+		}
+		if err := s.countReady(ctx, term, c, next); err != nil {
+			return report, err
+		}
+		c.queue = next
+		report.Done++
+		if time.Now().After(until.Add(countTime)) {
+			return report, nil
+		}
+	}
+}
+
+// countScheduled goes on with the pass over scheduled jobs.
+func (s *Store) countScheduled(ctx context.Context, term int64, c *counter, until time.Time) error {
+	if c.scheduled == nil {
+		c.scheduled, c.at, c.job = map[int32]int{}, time.Time{}, 0
+	}
+	for time.Now().Before(until) {
+		page, err := s.countScheduledPage(ctx, term, c)
+		if err != nil {
+			return err
+		}
+		if page < countPage {
+			c.totals, c.scheduled = c.scheduled, nil
+			return nil
+		}
+	}
+	return nil
+}
+
+func (s *Store) countScheduledPage(ctx context.Context, term int64, c *counter) (page int, err error) {
+	var after any
+	if !c.at.IsZero() {
+		after = c.at
+	}
+	at, job, counts := c.at, c.job, map[int32]int{}
+	err = s.asLeader(ctx, term, unit{op: "count scheduled jobs", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(countScheduledSQL), after, c.job, countPage).Query(func(rows pgx.Rows) error {
+			page = 0
+			clear(counts)
+			var queue int32
+			var n int
+			var lastAt time.Time
+			var lastJob int64
+			_, err := pgx.ForEachRow(rows, []any{&queue, &n, &lastAt, &lastJob}, func() error {
+				page += n
+				counts[queue] = n
+				if lastAt.After(at) || lastAt.Equal(at) && lastJob > job {
+					at, job = lastAt, lastJob
+				}
+				return nil
+			})
+			return err
+		})
+	}})
+	if err != nil {
+		return 0, err
+	}
+	for queue, n := range counts {
+		c.scheduled[queue] += n
+	}
+	c.at, c.job = at, job
+	return page, nil
+}
+
+func (s *Store) nextQueue(ctx context.Context, term int64, after int32) (id int32, found bool, err error) {
+	err = s.asLeader(ctx, term, unit{op: "count ready jobs", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(nextQueueSQL), after).Query(func(rows pgx.Rows) error {
+			id = 0
+			return one(rows, &id)
+		})
+	}})
+	return id, id != 0, err
+}
+
+// countReady counts one queue and stores its figures. Until the first pass over
+// scheduled jobs is complete, their number so far is a lower bound.
+func (s *Store) countReady(ctx context.Context, term int64, c *counter, queue int32) error {
+	scheduled, partial := c.totals[queue], c.totals == nil
+	if partial {
+		scheduled = c.scheduled[queue]
+	}
+	return s.asLeader(ctx, term, unit{op: "count ready jobs", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(countReadySQL), s.now(), queue, scheduled, offstage.MaxCounted, partial)
+	}})
+}
