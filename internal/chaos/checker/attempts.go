@@ -109,6 +109,9 @@ func (e *evidence) checkNeighbour(s *story) {
 	}
 }
 
+// suspected is how many workers in a row have to die for a job to be a suspect.
+const suspected = 2
+
 // checkBlame holds one of the deaths that an ordinary job was blamed for against
 // what its worker did: it must have been running there, with no other suspect
 // once it was one itself.
@@ -117,7 +120,7 @@ func (e *evidence) checkBlame(s *story, a history.Attempt) {
 		if r.number != a.Run {
 			continue
 		}
-		if r.start.Lost < 2 {
+		if r.start.Lost < suspected {
 			return
 		}
 		for _, other := range e.company(s, r) {
@@ -134,7 +137,7 @@ func (e *evidence) company(s *story, r *run) []offstage.ID {
 	var ids []offstage.ID
 	for _, other := range e.stories {
 		for _, o := range other.runs {
-			if other != s && o.start.Process == r.start.Process && o.start.Lost >= 2 && o.start.Mono < r.until && o.until >= r.until {
+			if other != s && o.start.Process == r.start.Process && o.start.Lost >= suspected && o.start.Mono < r.until && o.until >= r.until {
 				ids = append(ids, other.id)
 			}
 		}

@@ -40,7 +40,7 @@ func (e *evidence) checkProcesses() {
 // measureRecovery takes the times from the death of a worker to the next start
 // of each job that it ran.
 func (e *evidence) measureRecovery() {
-	var all, suspects []time.Duration
+	var all, usual, suspects []time.Duration
 	for _, s := range e.stories {
 		for i, r := range s.runs {
 			l := e.life(r.start.Process)
@@ -55,19 +55,21 @@ func (e *evidence) measureRecovery() {
 				continue // a paused worker's, started meanwhile elsewhere
 			}
 			all = append(all, took)
-			if s.runs[i+1].start.Lost >= 2 {
+			if s.runs[i+1].start.Lost < suspected {
+				usual = append(usual, took)
+			} else {
 				suspects = append(suspects, took)
 			}
 		}
 	}
 	e.report.Recovered = len(all)
-	e.report.Recovery, e.report.Suspects = quantiles(all), quantiles(suspects)
+	e.report.Recovery, e.report.Usual, e.report.Suspects = quantiles(all), quantiles(usual), quantiles(suspects)
 }
 
-// Throughput before an outage is taken over its last usual time, and has come
-// back at the end of the first window with the share of it.
+// Throughput is taken over a time before an outage, and has come back at the end
+// of the first window with the share of it.
 const (
-	usual  = int64(5 * time.Second)
+	before = int64(2 * time.Second)
 	window = int64(500 * time.Millisecond)
 	step   = int64(50 * time.Millisecond)
 	share  = 0.8
@@ -89,19 +91,19 @@ func (e *evidence) measureThroughput() {
 	}
 	var backs []time.Duration
 	for i, o := range e.outages {
-		from, limit := o.from-usual, e.events[len(e.events)-1].Mono
+		from, limit := o.from-before, e.events[len(e.events)-1].Mono
 		if i > 0 {
 			from = max(from, e.outages[i-1].to)
 		}
 		if i+1 < len(e.outages) {
 			limit = e.outages[i+1].from
 		}
-		before := within(from, o.from)
-		if before == 0 || o.to == math.MaxInt64 {
+		usual := within(from, o.from)
+		if usual == 0 || o.to == math.MaxInt64 {
 			e.report.Unmeasured++
 			continue
 		}
-		enough := int64(share*float64(before)*float64(window)/float64(o.from-from) + 0.5)
+		enough := int64(share*float64(usual)*float64(window)/float64(o.from-from) + 0.5)
 		at := o.to + window
 		for at <= limit && within(at-window, at) < enough {
 			at += step

@@ -35,10 +35,11 @@ type Report struct {
 	// process, CutOff had lost their lease and were told, Exit ignored that
 	// their process stops and ran on while it exited.
 	Overruns Overruns `json:"overruns"`
-	// Recovered is how many starts Recovery is of. Suspects are the recoveries
-	// among them of jobs whose last two or more workers in a row had died, which run one
-	// at a time.
+	// Recovered is how many starts Recovery is of. Suspects are those among them
+	// of jobs whose last two or more workers in a row had died, which run one at
+	// a time in a process; Usual are the others.
 	Recovered  int       `json:"recovered"`
+	Usual      Quantiles `json:"usual_recovery_ms"`
 	Suspects   Quantiles `json:"suspect_recovery_ms"`
 	Stop       Quantiles `json:"stop_ms"`            // from SIGTERM to the process's end
 	Back       Quantiles `json:"throughput_back_ms"` // from the database's return
