@@ -33,7 +33,7 @@ var commandRetry = offstage.RetryPolicy{
 	MaxAttempts: 5000,
 	Budget:      time.Hour,
 	Backoff: func(failed int) time.Duration {
-		return min(time.Duration(failed)*300*time.Millisecond, 3*time.Second)
+		return min(time.Duration(failed)*300*time.Millisecond, 2*time.Second)
 	},
 }
 
@@ -50,7 +50,7 @@ func (s *service) sendCommand(ctx context.Context, job *offstage.Job[SendCommand
 	case errors.As(err, &rejected):
 		return result, offstage.Fail(tell("the device refuses this command: "+rejected.Reason, err))
 	case errors.As(err, &away):
-		offstage.Logger(ctx).WarnContext(ctx, "the command did not get through", "device", away.Device, "err", away.Reason)
+		offstage.Logger(ctx).InfoContext(ctx, "the command did not get through", "device", away.Device, "err", away.Reason)
 		err = tell("the device does not answer; it is tried again by itself", err)
 		if away.RetryAfter > 0 {
 			err = offstage.RetryAfter(away.RetryAfter, err)
