@@ -141,7 +141,7 @@ func (st *staging) publish(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	for range (st.count + chunk - 1) / chunk {
-		if _, more, err := s.move(ctx, 0, st.batch, chunk); err != nil || !more {
+		if _, more, err := s.move(ctx, noTerm, st.batch, chunk); err != nil || !more {
 			break
 		}
 	}
@@ -161,7 +161,7 @@ func (st *staging) abandon(ctx context.Context) {
 		b.Queue(s.sql(abandonBatchSQL), st.batch)
 	}})
 	for more := err == nil; more; {
-		_, more, err = s.removeAbandoned(ctx, 0, chunk)
+		_, more, err = s.removeAbandoned(ctx, noTerm, chunk)
 		more = more && err == nil
 	}
 }
@@ -189,7 +189,10 @@ SELECT id, (SELECT count(*) FROM page) FROM b`
 const dropMovedSQL = `DELETE FROM offstage.batch b WHERE (b.published OR b.abandoned)
 	AND NOT EXISTS (SELECT FROM offstage.staged s WHERE s.batch = b.id)`
 
-// move moves a page of a published batch. Term 0 is outside any leadership.
+// noTerm stands for work that needs no leadership.
+const noTerm = -1
+
+// move moves a page of a published batch.
 func (s *Store) move(ctx context.Context, term, batch int64, limit int) (moved int, more bool, err error) {
 	u := unit{op: "publish jobs", repeatable: true, build: func(b *pgx.Batch) {
 		var id int64
@@ -201,7 +204,7 @@ func (s *Store) move(ctx context.Context, term, batch int64, limit int) (moved i
 		})
 		b.Queue(s.sql(dropMovedSQL))
 	}}
-	if term == 0 {
+	if term == noTerm {
 		err = s.send(ctx, s.work, u)
 	} else {
 		err = s.asLeader(ctx, term, u)
@@ -233,7 +236,7 @@ func (s *Store) removeAbandoned(ctx context.Context, term int64, limit int) (rem
 		b.Queue(s.sql(removeAbandonedSQL), limit).QueryRow(func(row pgx.Row) error { return row.Scan(&removed) })
 		b.Queue(s.sql(dropMovedSQL))
 	}}
-	if term == 0 {
+	if term == noTerm {
 		err = s.send(ctx, s.work, u)
 	} else {
 		err = s.asLeader(ctx, term, u)

@@ -311,9 +311,11 @@ func (s *Store) verdicts(ctx context.Context, f *flush) ([]offstage.Verdict, err
 	return verdicts, err
 }
 
-// earlierSQL finds attempts of worker $1 by job $2, run $3 and claim $4.
+// earlierSQL finds attempts of worker $1 by job $2, run $3 and claim $4, except
+// those that a rescue ended for it.
 const earlierSQL = `SELECT a.job, a.run, a.seq, a.next FROM unnest($2::bigint[], $3::int[], $4::bigint[]) u (job, run, seq)
-JOIN offstage.attempt a ON a.job = u.job AND a.run = u.run AND a.seq = u.seq WHERE a.worker = $1::bigint`
+JOIN offstage.attempt a ON a.job = u.job AND a.run = u.run AND a.seq = u.seq
+WHERE a.worker = $1::bigint AND a.outcome <> 7`
 
 type earlierKey struct {
 	runKey

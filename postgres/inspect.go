@@ -326,7 +326,7 @@ func scanQueues(rows pgx.Rows, stats *offstage.Stats, ids *[]int32) error {
 			q.Age = max(now.Sub(*at), 0)
 		}
 		if oldest != nil {
-			q.OldestReady = max(now.Sub(*oldest), 0)
+			q.OldestReady = max(at.Sub(*oldest), 0)
 		}
 		stats.Queues, *ids = append(stats.Queues, q), append(*ids, id)
 		return nil
@@ -351,7 +351,7 @@ func scanKinds(rows pgx.Rows, stats *offstage.Stats) error {
 	var k offstage.KindStats
 	var completed, failed int64
 	_, err := pgx.ForEachRow(rows, []any{&k.Name, &k.Paused, &completed, &failed}, func() error {
-		k.Retention = offstage.Retention{Completed: micros(completed), Failed: micros(failed)}
+		k.Retention = offstage.Retention{Completed: time.Duration(completed), Failed: time.Duration(failed)}
 		stats.Kinds = append(stats.Kinds, k)
 		return nil
 	})

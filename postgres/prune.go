@@ -30,8 +30,8 @@ const (
 // keepSQL is when a job's row may go, in statements that have a job's kind k and
 // its latest attempt a.
 const keepSQL = `a.finished_at + CASE WHEN a.next = 6
-		THEN CASE WHEN k.keep_completed = 0 THEN interval '24 hours' ELSE greatest(k.keep_completed, 0) * interval '1 microsecond' END
-		ELSE CASE WHEN k.keep_failed = 0 THEN interval '30 days' ELSE greatest(k.keep_failed, 0) * interval '1 microsecond' END
+		THEN CASE WHEN k.keep_completed = 0 THEN interval '24 hours' ELSE greatest(k.keep_completed, 0) / 1000 * interval '1 microsecond' END
+		ELSE CASE WHEN k.keep_failed = 0 THEN interval '30 days' ELSE greatest(k.keep_failed, 0) / 1000 * interval '1 microsecond' END
 	END <= coalesce($1::timestamptz, statement_timestamp())`
 
 const latestSQL = `LATERAL (SELECT next, finished_at FROM offstage.attempt WHERE job = j.id ORDER BY run DESC LIMIT 1) a`
@@ -42,8 +42,8 @@ const pageSQL = `WITH j AS MATERIALIZED (
 	SELECT id, kind FROM (SELECT id, kind, created_at FROM offstage.job WHERE id > $2::bigint ORDER BY id LIMIT $3::int) j
 	WHERE created_at <= coalesce($1::timestamptz, statement_timestamp()) - (
 		SELECT coalesce(min(least(
-			CASE WHEN keep_completed = 0 THEN interval '24 hours' ELSE greatest(keep_completed, 0) * interval '1 microsecond' END,
-			CASE WHEN keep_failed = 0 THEN interval '30 days' ELSE greatest(keep_failed, 0) * interval '1 microsecond' END
+			CASE WHEN keep_completed = 0 THEN interval '24 hours' ELSE greatest(keep_completed, 0) / 1000 * interval '1 microsecond' END,
+			CASE WHEN keep_failed = 0 THEN interval '30 days' ELSE greatest(keep_failed, 0) / 1000 * interval '1 microsecond' END
 		)), '0') FROM offstage.kind)
 )
 SELECT coalesce(max(j.id), 0), count(*), coalesce(array_agg(j.id) FILTER (WHERE a.next IN (6, 7, 8) AND ` + keepSQL + `), '{}')::text

@@ -47,8 +47,8 @@ func (s *Store) Register(ctx context.Context, info offstage.WorkerInfo) (offstag
 	err = s.send(ctx, s.work, unit{op: "register a worker", build: func(b *pgx.Batch) {
 		b.Queue(s.sql(keepKindsSQL),
 			ints(order, func(i *int) int64 { return int64(kindIDs[*i]) }),
-			ints(order, func(i *int) int64 { return info.Kinds[*i].Retention.Completed.Microseconds() }),
-			ints(order, func(i *int) int64 { return info.Kinds[*i].Retention.Failed.Microseconds() }))
+			ints(order, func(i *int) int64 { return info.Kinds[*i].Retention.Completed.Nanoseconds() }),
+			ints(order, func(i *int) int64 { return info.Kinds[*i].Retention.Failed.Nanoseconds() }))
 		b.Queue(s.sql(registerSQL), s.now(), numbers(queueIDs), numbers(kindIDs), string(described)).QueryRow(func(row pgx.Row) error {
 			return row.Scan(&worker)
 		})

@@ -198,7 +198,7 @@ func (s *Store) rewrite(ctx context.Context, tx session, r *row, job int64, w wa
 		}
 	}
 	switch {
-	case w.state == offstage.Blocked:
+	case w.reason == offstage.WaitsUnique: // a follower waits for the holder first
 	case due:
 		w.state, w.band = offstage.Ready, 1
 	default:
@@ -314,7 +314,7 @@ const lockKeysSQL = `SELECT q.job FROM unnest($1::text[], $2::bigint[]) u (key, 
 JOIN offstage.uniq q ON q.key = decode(u.key, 'hex') WHERE q.job = u.job ORDER BY q.key FOR UPDATE OF q`
 
 // freeKeysSQL ends the hold of jobs $3 on keys $2: a follower takes it and
-// becomes ready; without one the key stays until its period is over, or goes.
+// becomes ready, or scheduled; without one the key stays until its period is over, or goes.
 const freeKeysSQL = `WITH mine AS MATERIALIZED (
 	SELECT q.key, q.queued, q.until > coalesce($1::timestamptz, statement_timestamp()) AS kept
 	FROM unnest($2::text[], $3::bigint[]) u (key, job) JOIN offstage.uniq q ON q.key = decode(u.key, 'hex') WHERE q.job = u.job
@@ -322,10 +322,14 @@ const freeKeysSQL = `WITH mine AS MATERIALIZED (
 	UPDATE offstage.uniq q SET job = q.queued, queued = NULL, live = true FROM mine m
 	WHERE q.key = m.key AND m.queued IS NOT NULL RETURNING q.job
 ), freed AS (
-	DELETE FROM offstage.parked p USING follow f WHERE p.job = f.job RETURNING p.queue, p.priority, p.job, p.run, p.errors, p.lost
+	DELETE FROM offstage.parked p USING follow f, offstage.job j WHERE p.job = f.job AND j.id = f.job
+	RETURNING p.queue, p.priority, p.job, p.run, p.errors, p.lost, j.run_at, coalesce($1::timestamptz, statement_timestamp()) AS now
+), later AS (
+	INSERT INTO offstage.scheduled (run_at, job, queue, priority, run, errors, lost)
+	SELECT run_at, job, queue, priority, run, errors, lost FROM freed WHERE run_at > now
 ), put AS (
 	INSERT INTO offstage.ready (queue, priority, job, since, run, errors, lost)
-	SELECT queue, priority, job, coalesce($1::timestamptz, statement_timestamp()), run, errors, lost FROM freed RETURNING job
+	SELECT queue, priority, job, now, run, errors, lost FROM freed WHERE run_at <= now RETURNING job
 ), kept AS (
 	UPDATE offstage.uniq q SET live = false FROM mine m WHERE q.key = m.key AND m.queued IS NULL AND m.kept
 ), dropped AS (

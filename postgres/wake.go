@@ -33,12 +33,26 @@ func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News
 	if err := s.usable(ctx, "watch"); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	listening, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
+	err := s.watch(listening, ready, wake)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case s.closed.Load():
+		return closedError("watch")
+	case errors.Is(err, errDeaf):
+		return err
+	}
+	return fault(ctx, "watch for news", err, false)
+}
+
+// watch listens until ctx ends or something fails.
+func (s *Store) watch(ctx context.Context, ready func(), wake func(offstage.News)) error {
 	conn, err := pgx.ConnectConfig(ctx, s.listen)
 	if err != nil {
-		return s.watchError(ctx, err)
+		return err
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -46,16 +60,16 @@ func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News
 		conn.Close(ctx) // whatever it says, the connection is gone
 	}()
 	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{s.schema}.Sanitize()); err != nil {
-		return s.watchError(ctx, err)
+		return err
 	}
 	if err := s.hears(ctx, conn); err != nil {
-		return s.watchError(ctx, err)
+		return err
 	}
 	ready()
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
-			return s.watchError(ctx, err)
+			return err
 		}
 		switch n.Payload {
 		case payloadReady:
@@ -88,16 +102,6 @@ func (s *Store) hears(ctx context.Context, conn *pgx.Conn) error {
 			return nil
 		}
 	}
-}
-
-func (s *Store) watchError(ctx context.Context, err error) error {
-	if errors.Is(err, errDeaf) {
-		return err
-	}
-	if s.closed.Load() {
-		return closedError("watch")
-	}
-	return fault(ctx, "watch for news", err, false)
 }
 
 // notifySQL sends $2 to all that listen to channel $1.
