@@ -70,13 +70,10 @@ func TestTransactionMeetsTakenKey(t *testing.T) {
 	once := offstage.Unique(offstage.UniqueRule{Mode: offstage.Skip, Key: "once"})
 	tx := store.Begin()
 	inside := client.In(offstagetest.Tx(tx))
-	for _, args := range []mail{{"first"}, {"second"}} {
-		if _, err := inside.Enqueue(t.Context(), args, once); err != nil {
+	for _, options := range [][]offstage.Option{nil, {once}, {once}, nil} {
+		if _, err := inside.Enqueue(t.Context(), mail{"inside"}, options...); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := inside.Enqueue(t.Context(), mail{"third"}); err != nil {
-		t.Fatal(err)
 	}
 	outside, err := client.Enqueue(t.Context(), mail{"outside"}, once)
 	if err != nil || outside.Existed {

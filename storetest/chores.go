@@ -100,7 +100,7 @@ func unblockDeadHandler(r *rig) {
 	w := r.worker()
 	taken := w.takeOne()
 	able := r.workerOn(r.store, offstage.WorkerInfo{Kinds: []offstage.Kind{{Name: "known"}}})
-	able.die()
+	able.halfDie()
 	w.counted(taken.blocked(offstage.WaitsKindUnknown))
 	same(r, "unblocked", r.chore(offstage.Unblock), 0)
 	r.wantState(offstage.Blocked, id)

@@ -99,10 +99,14 @@ func debounceRunning(r *rig) {
 	running := w.takeOne()
 	r.pass(25 * time.Second)
 	next := r.insertOne(withArgs(job, `"new"`))
-	r.wantDue(next, r.get(next).CreatedAt, 10*time.Second)
+	first := r.get(next).CreatedAt
+	r.wantDue(next, first, 10*time.Second)
+	r.pass(8 * time.Second)
+	same(r, "holder of the new burst", r.enqueue(withArgs(job, `"newer"`)), offstage.Inserted{ID: next, Existed: true})
+	r.wantDue(next, first, 18*time.Second)
 	w.counted(running.completed())
 	same(r, "holder after the old one's end", r.enqueue(uniqueEcho(offstage.Skip, "key")), offstage.Inserted{ID: next, Existed: true})
 	r.pass(10 * time.Second)
 	r.chore(offstage.Promote)
-	same(r, "args", string(w.takeOne().Args), `"new"`)
+	same(r, "args", string(w.takeOne().Args), `"newer"`)
 }

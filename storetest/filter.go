@@ -118,9 +118,17 @@ func listLooked(r *rig) {
 }
 
 func listMalformed(r *rig) {
-	r.insert(echoes(3)...)
-	for _, state := range []offstage.State{0, offstage.Ready, offstage.Failed} {
-		for _, after := range []string{"x", "1 or 1=1", "i", "e1", "-1", "99999999999999999999999", strings.Repeat("z", 5000), "é\x00"} {
+	jobs := r.insert(echoes(6)...)
+	for _, id := range jobs[:3] {
+		r.apply(offstage.Change{Verb: offstage.VerbCancel, Job: id})
+	}
+	for _, state := range []offstage.State{0, offstage.Ready, offstage.Cancelled} {
+		page, err := r.store.List(r.Context(), offstage.Filter{State: state, Limit: 1})
+		r.must(err, "list")
+		for _, after := range []string{
+			page.Next + "x", "x" + page.Next, page.Next + " ", page.Next + page.Next + ".",
+			"x", "1 or 1=1", "i", "e1", "-1", "99999999999999999999999", strings.Repeat("z", 5000), "é\x00",
+		} {
 			page, err := r.store.List(r.Context(), offstage.Filter{State: state, After: after})
 			var invalid *offstage.InvalidError
 			if !errors.As(err, &invalid) || invalid.Field != "after" {

@@ -66,6 +66,9 @@ func leadTermOver(r *rig) {
 	w, other := r.worker(), r.worker()
 	old := w.lead(10 * time.Second)
 	r.pass(11 * time.Second)
+	if _, err := w.store.Chore(r.Context(), old, offstage.Promote, 10); !errors.Is(err, offstage.ErrNotLeading) {
+		r.Errorf("promote after its time, with nobody else leading: got %v, want ErrNotLeading", err)
+	}
 	term := other.lead(time.Hour)
 	for _, over := range []int64{old, 0, term + 1} {
 		for chore := offstage.Promote; chore <= offstage.Count; chore++ {

@@ -13,6 +13,7 @@ var operateCases = []Case{
 	{"operate/verbs and states", "Apply answers the state afterwards, or a StateError where the state does not allow the verb, which then changes nothing.", operateTable},
 	{"operate/no such job", "Apply to a job that does not exist is ErrNotFound.", operateNotFound},
 	{"operate/delete", "A deleted job is gone, with its history; its key is free.", operateDelete},
+	{"operate/delete frees the key", "Deleting an ended job frees its unique key, though the period is not over.", operateDeleteFrees},
 	{"operate/run now", "Run now makes a job ready and puts it in front of those of its priority.", operateRunNow},
 	{"operate/reschedule", "Reschedule makes a waiting job due at a time, or after a delay from the store's now.", operateReschedule},
 	{"operate/prioritize", "Reprioritize moves a waiting job among the others; one that waits for its time takes the priority along.", operatePrioritize},
@@ -104,6 +105,15 @@ func operateDelete(r *rig) {
 	page, err := r.store.List(r.Context(), offstage.Filter{})
 	r.must(err, "list")
 	same(r, "jobs listed", len(page.Jobs), 0)
+}
+
+func operateDeleteFrees(r *rig) {
+	job := uniqueEcho(offstage.Skip, "key")
+	job.Unique.Period = time.Hour
+	id, _, _ := r.bring(job, offstage.Completed)
+	same(r, "holder in its period", r.enqueue(job), offstage.Inserted{ID: id, Existed: true})
+	r.apply(offstage.Change{Verb: offstage.VerbDelete, Job: id})
+	r.insertOne(job)
 }
 
 func operateRunNow(r *rig) {

@@ -110,8 +110,9 @@ func statsWorkers(r *rig) {
 		Kinds: []offstage.Kind{{Name: "echo"}, {Name: "send_mail", Retention: offstage.Retention{Completed: time.Hour}}},
 	}
 	w := r.workerOn(r.peer(), info)
-	leader, dead := r.worker(), r.worker()
+	leader, dying, dead := r.worker(), r.worker(), r.worker()
 	leader.lead(time.Hour)
+	dying.halfDie()
 	dead.die()
 	jobs := w.take(3)
 	w.counted(jobs[0].completed())

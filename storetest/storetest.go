@@ -27,8 +27,12 @@ type Harness struct {
 	// handle, and the cases use it for both sides.
 	Peer func(tb testing.TB, store offstage.Store) offstage.Store
 	// Begin starts a transaction of the caller's on the store's database. The
-	// case calls exactly one of commit and rollback.
+	// case calls exactly one of commit and rollback, the latter perhaps in a
+	// cleanup, when tb.Context has ended: the transaction must not end with it.
 	Begin func(tb testing.TB, store offstage.Store) (tx offstage.Tx, commit, rollback func() error)
+	// Exclusive says that such a transaction keeps everybody else waiting,
+	// readers too. The cases then do not look from outside while one is open.
+	Exclusive bool
 	// Advance moves the clock of the store and all its handles on. nil: the
 	// store takes Go's time; then each case runs in a bubble of
 	// testing/synctest, where waiting costs nothing.

@@ -204,6 +204,17 @@ func (w *worker) holds() []offstage.HeldJob {
 	return jobs
 }
 
+// halfDie claims two jobs of a queue of its own and lets the store take the
+// worker for dead, with one of them still to be rescued.
+func (w *worker) halfDie() {
+	w.Helper()
+	w.insert(echoIn("of the dying", 5), echoIn("of the dying", 5))
+	w.takeFrom(2, "of the dying")
+	_, more, err := w.rig.store.Rescue(w.Context(), offstage.Peer{ID: w.id, Dead: true}, 1)
+	w.must(err, "rescue")
+	same(w.rig, "more to rescue", more, true)
+}
+
 // die lets the store take the worker for dead and rescues all its jobs.
 func (w *worker) die() int {
 	w.Helper()
