@@ -20,7 +20,8 @@ func (s *Store) InsertSeq(ctx context.Context, jobs iter.Seq2[offstage.NewJob, e
 	b := &batch{store: s, ctx: ctx}
 	err := b.fill(jobs)
 	if err != nil {
-		return 0, errors.Join(err, b.abandon())
+		b.abandon()
+		return 0, err
 	}
 	if b.id == 0 {
 		_, err := s.Insert(ctx, b.chunk)
@@ -30,10 +31,12 @@ func (s *Store) InsertSeq(ctx context.Context, jobs iter.Seq2[offstage.NewJob, e
 		return int64(len(b.chunk)), nil
 	}
 	if err := b.stage(); err != nil {
-		return 0, errors.Join(err, b.abandon())
+		b.abandon()
+		return 0, err
 	}
 	if err := s.write(ctx, "publish a sequence", func(t *tx) error { return t.openBatch(b.id) }); err != nil {
-		return 0, errors.Join(err, b.abandon())
+		b.abandon()
+		return 0, err
 	}
 	for more := true; more && err == nil; {
 		err = s.writeMany(ctx, "publish a sequence", chunk, func(t *tx) (err error) {
@@ -125,9 +128,9 @@ func (b *batch) stage() error {
 }
 
 // abandon removes what was staged. What it does not get to, the chore removes.
-func (b *batch) abandon() error {
+func (b *batch) abandon() {
 	if b.id == 0 {
-		return nil
+		return
 	}
 	ctx := context.WithoutCancel(b.ctx) // its end may be the reason
 	for more := true; more; {
@@ -136,10 +139,9 @@ func (b *batch) abandon() error {
 			return err
 		})
 		if err != nil {
-			return nil // nobody sees the batch, and it goes in the end
+			return // nobody sees the batch, and it goes in the end
 		}
 	}
-	return nil
 }
 
 const sqlOpenBatch = `UPDATE offstage_batch SET published = 1 WHERE id = ?`

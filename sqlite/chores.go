@@ -10,11 +10,11 @@ import (
 )
 
 // Chore does a page of a chore in the writer's next transaction, in which the
-// term is checked. What is only looked up, it looks up before.
+// term is checked. It looks first, on a reader's connection, whether there is
+// anything to do: mostly there is not, and then nothing is written or locked.
 func (s *Store) Chore(ctx context.Context, term int64, chore offstage.Chore, limit int) (offstage.ChoreReport, error) {
-	var report offstage.ChoreReport
-	run, err := s.prepareChore(ctx, chore, limit)
-	if err != nil {
+	report, run, err := s.prepareChore(ctx, term, chore, limit)
+	if err != nil || run == nil {
 		return report, err
 	}
 	err = s.writeMany(ctx, chore.String(), limit, func(t *tx) (err error) {
@@ -30,26 +30,63 @@ func (s *Store) Chore(ctx context.Context, term int64, chore offstage.Chore, lim
 	return report, nil
 }
 
+// choreFunc does a page of a chore.
 type choreFunc func(t *tx, limit int) (offstage.ChoreReport, error)
 
-func (s *Store) prepareChore(ctx context.Context, chore offstage.Chore, limit int) (choreFunc, error) {
+// prepareChore returns what is to be done; nil for nothing, with the report.
+func (s *Store) prepareChore(ctx context.Context, term int64, chore offstage.Chore, limit int) (offstage.ChoreReport, choreFunc, error) {
 	switch chore {
 	case offstage.Promote:
-		return (*tx).promote, nil
+		return s.probe(ctx, term, sqlProbePromote, (*tx).promote)
 	case offstage.Publish:
-		return (*tx).publish, nil
+		return s.probe(ctx, term, sqlProbePublish, (*tx).publish)
 	case offstage.Unblock:
-		return (*tx).unblock, nil
+		return s.probe(ctx, term, sqlProbeUnblock, (*tx).unblock)
 	case offstage.Sweep:
-		return (*tx).sweep, nil
+		return s.probe(ctx, term, sqlProbeSweep, (*tx).sweep)
 	case offstage.Rescan:
-		return (*tx).rescan, nil
+		return s.probe(ctx, term, sqlProbeRescan, (*tx).rescan)
 	case offstage.Prune:
-		return s.preparePrune(ctx, limit)
+		return s.preparePrune(ctx, term, limit)
 	case offstage.Count:
-		return s.prepareCount(ctx)
+		return s.prepareCount(ctx, term)
 	}
-	return nil, &offstage.InvalidError{Field: "chore", Problem: fmt.Sprintf("%s is not one that this store knows", chore)}
+	return offstage.ChoreReport{}, nil, &offstage.InvalidError{Field: "chore", Problem: fmt.Sprintf("%s is not one that this store knows", chore)}
+}
+
+// The leader with the time at which a chore has something to do: null for
+// never, 0 for now. One row by primary keys and the first row of an index.
+const (
+	sqlProbe        = `SELECT term, worker, until, `
+	sqlProbePromote = sqlProbe + `(SELECT run_at FROM offstage_scheduled ORDER BY run_at LIMIT 1) FROM offstage_leader WHERE one = 1`
+	sqlProbePublish = sqlProbe + `(SELECT 0 FROM offstage_batch LIMIT 1) FROM offstage_leader WHERE one = 1`
+	sqlProbeUnblock = sqlProbe + `(SELECT 0 FROM offstage_parked LIMIT 1) FROM offstage_leader WHERE one = 1`
+	sqlProbeSweep   = sqlProbe + `(SELECT 0 FROM offstage_cancel LIMIT 1) FROM offstage_leader WHERE one = 1`
+	sqlProbeRescan  = sqlProbe + `(SELECT 0 FROM offstage_claim WHERE NOT EXISTS (SELECT 1 FROM offstage_worker w WHERE w.id = worker) LIMIT 1) FROM offstage_leader WHERE one = 1`
+)
+
+// probe returns a chore if there is something to do, else how long it will take
+// until there is, if that is known.
+func (s *Store) probe(ctx context.Context, term int64, query string, run choreFunc) (report offstage.ChoreReport, _ choreFunc, err error) {
+	due := false
+	err = s.glance(ctx, "look for chores", func(ses session) error {
+		r, err := first(ses.rows(query))
+		if err != nil {
+			return err
+		}
+		now := time.Now().UnixMicro()
+		if err := (leader{r.num(0), offstage.WorkerID(r.num(1)), r.num(2)}).mustLead(term, now); err != nil {
+			return err
+		}
+		if due = !r.null(3) && r.num(3) <= now; !due && !r.null(3) {
+			report.Next = time.Duration(r.num(3)-now) * time.Microsecond
+		}
+		return nil
+	})
+	if err != nil || !due {
+		return report, nil, err
+	}
+	return report, run, nil
 }
 
 // Due jobs from the front of the scheduled table, by its primary key.

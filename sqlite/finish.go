@@ -202,7 +202,7 @@ func (t *tx) settle(job offstage.ID, key []byte) error {
 	if len(key) == 0 {
 		return nil
 	}
-	return t.releaseKey(key, job)
+	return t.releaseKey(key, job, false)
 }
 
 // One row per job, by the primary key.

@@ -19,14 +19,25 @@ import (
 // open, all calls on the store outside of it wait, at most 5 s.
 func (s *Store) DB() *sql.DB { return s.app }
 
-// connector opens the application's connections.
-type connector struct{ store *Store }
+// connector opens the application's connections. The one of a database in memory
+// is that database, so it is opened once.
+type connector struct {
+	store  *Store
+	memory *appConn
+}
 
 // Connect is for database/sql.
 func (k *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	s := k.store
+	if k.memory != nil {
+		return k.memory, nil
+	}
 	if s.at.memory {
-		return &appConn{conn: s.memory, store: s, site: s.site, shared: true}, nil
+		c, err := s.dial(ctx, forMemory)
+		if err == nil {
+			k.memory = &appConn{conn: c, store: s, site: s.site}
+		}
+		return k.memory, err
 	}
 	c, err := s.dial(ctx, forApplication)
 	if err != nil {
@@ -46,10 +57,9 @@ func (k *connector) Driver() driver.Driver { return &modernc.Driver{} }
 // and has the store look for news when it has committed.
 type appConn struct {
 	*conn
-	store  *Store
-	site   *site // until it is closed, which may be after the store is
-	shared bool  // the one connection of a database in memory
-	inTx   bool
+	store *Store
+	site  *site // until it is closed, which may be after the store is
+	inTx  bool
 }
 
 var (
@@ -120,10 +130,10 @@ func (c *appConn) IsValid() bool { return c.Conn.(driver.Validator).IsValid() }
 // Unwrap returns the driver's own connection.
 func (c *appConn) Unwrap() driver.Conn { return c.Conn }
 
-// Close is for database/sql. The connection of a database in memory is the
-// database, so it stays open until the store is closed.
+// Close is for database/sql. The connection of a database in memory stays open,
+// whatever database/sql thinks of it, until the store is closed.
 func (c *appConn) Close() error {
-	if c.shared {
+	if c.store.at.memory && !c.store.isClosing() {
 		return nil
 	}
 	return errors.Join(c.conn.Close(), c.site.leave())

@@ -285,7 +285,7 @@ func queueStats(ses session, running map[int64]int) ([]offstage.QueueStats, erro
 		at := r.num(3)
 		if r.null(3) {
 			if fresh == nil {
-				if fresh, err = countAll(ses); err != nil {
+				if fresh, _, err = countAll(ses); err != nil {
 					return nil, err
 				}
 			}

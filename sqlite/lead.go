@@ -90,10 +90,17 @@ func (s *Store) takeLead(ctx context.Context, seen leader, worker offstage.Worke
 }
 
 // mustLead answers ErrNotLeading unless the term is under way.
-func (t *tx) mustLead(term int64) error {
-	now, err := leaderOf(t)
-	if err == nil && (now.term != term || now.worker == 0 || now.until <= t.now) {
-		err = offstage.ErrNotLeading
+func (l leader) mustLead(term, now int64) error {
+	if l.term != term || l.worker == 0 || l.until <= now {
+		return offstage.ErrNotLeading
 	}
-	return err
+	return nil
+}
+
+func (t *tx) mustLead(term int64) error {
+	l, err := leaderOf(t)
+	if err != nil {
+		return err
+	}
+	return l.mustLead(term, t.now)
 }

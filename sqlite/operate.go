@@ -245,8 +245,13 @@ func (t *tx) erase(at standing) error {
 	if err := t.unplace(at.job); err != nil {
 		return err
 	}
-	if err := t.settle(at.job, at.key); err != nil {
+	if err := t.settle(at.job, nil); err != nil {
 		return err
+	}
+	if len(at.key) > 0 {
+		if err := t.releaseKey(at.key, at.job, true); err != nil {
+			return err
+		}
 	}
 	held, err := holders(t)
 	if err != nil {

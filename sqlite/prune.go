@@ -19,15 +19,11 @@ type pruneState struct {
 // page of pruning.
 const looksPerRow = 10
 
-// Jobs by their primary key with their last attempt by its own.
-const sqlOldJobs = `SELECT j.id, j.kind, j.created_at, a.next, a.finished_at
-FROM offstage_job j
-LEFT JOIN offstage_attempt a ON a.job = j.id AND a.run = (SELECT max(run) FROM offstage_attempt WHERE job = j.id)
-WHERE j.id > ? ORDER BY j.id LIMIT ?`
-
-// Attempts without a job, by the primary keys.
-const sqlOrphanAttempts = `SELECT DISTINCT a.job FROM offstage_attempt a
-WHERE a.job > ? AND a.job <= ? AND NOT EXISTS (SELECT 1 FROM offstage_job j WHERE j.id = a.job) LIMIT ?`
+// The jobs that have attempts, by the primary key of these, each with its last
+// one. Jobs that only wait have none and are not met.
+const sqlAttempted = `SELECT a.job, max(a.run), a.next, a.finished_at, j.kind, j.created_at
+FROM offstage_attempt a LEFT JOIN offstage_job j ON j.id = a.job
+WHERE a.job > ? GROUP BY a.job ORDER BY a.job LIMIT ?`
 
 // prunePage is what a look from the cursor found.
 type prunePage struct {
@@ -35,74 +31,72 @@ type prunePage struct {
 	orphans []offstage.ID // attempts without a job
 	next    offstage.ID   // where the following page begins
 	end     bool          // there is nothing to find behind it
+	expired bool          // there are unique keys to remove
 }
 
-// preparePrune looks at the jobs behind the cursor on a reader's connection, so
-// that the writer only has to delete.
-func (s *Store) preparePrune(ctx context.Context, limit int) (choreFunc, error) {
+// preparePrune looks at the jobs behind the cursor, so that the writer only has
+// to delete.
+func (s *Store) preparePrune(ctx context.Context, term int64, limit int) (report offstage.ChoreReport, _ choreFunc, err error) {
 	s.prune.mu.Lock()
 	cursor := s.prune.cursor
 	s.prune.mu.Unlock()
 	var page prunePage
-	err := s.read(ctx, "look for old jobs", func(ses session) (err error) {
-		page, err = findOld(ses, cursor, limit)
+	err = s.read(ctx, "look for old jobs", func(ses session) error {
+		l, err := leaderOf(ses)
+		if err == nil {
+			err = l.mustLead(term, time.Now().UnixMicro())
+		}
+		if err == nil {
+			page, err = findOld(ses, cursor, limit)
+		}
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return report, nil, err
 	}
-	return func(t *tx, limit int) (offstage.ChoreReport, error) {
-		report, err := t.prune(page, limit)
-		if err != nil {
-			return report, err
-		}
-		report.More = report.More || !page.end
-		s.prune.mu.Lock()
-		defer s.prune.mu.Unlock()
-		if s.prune.cursor = page.next; page.end {
-			s.prune.cursor = 0
-		}
-		return report, nil
-	}, nil
+	s.prune.mu.Lock()
+	defer s.prune.mu.Unlock()
+	if s.prune.cursor = page.next; page.end {
+		s.prune.cursor = 0
+	}
+	if report.More = !page.end; len(page.old)+len(page.orphans) == 0 && !page.expired {
+		return report, nil, nil
+	}
+	return report, func(t *tx, limit int) (offstage.ChoreReport, error) { return t.prune(page, limit) }, nil
 }
 
 // findOld looks at a page of jobs. It stops at a job that is younger than the
 // shortest retention: what follows is younger still.
 func findOld(ses session, cursor offstage.ID, limit int) (page prunePage, err error) {
 	now := time.Now().UnixMicro()
+	expired, err := first(ses.rows(sqlExpiredKey, now))
+	if err != nil {
+		return page, err
+	}
 	keeps, shortest, err := retentions(ses)
 	if err != nil {
 		return page, err
 	}
-	page.next, page.end = cursor, true
+	page.next, page.end, page.expired = cursor, true, expired != nil
 	looked := 0
-	for r, err := range ses.rows(sqlOldJobs, cursor, limit*looksPerRow) {
+	for r, err := range ses.rows(sqlAttempted, cursor, limit*looksPerRow) {
 		if err != nil {
 			return page, err
 		}
-		if r.num(2) > now-shortest.Microseconds() {
-			looked = 0
-			break
+		state := offstage.State(r.num(2))
+		switch {
+		case r.null(4):
+			page.orphans = append(page.orphans, r.id(0))
+		case r.num(5) > now-shortest.Microseconds():
+			return page, nil
+		case state.Terminal() && r.num(3) <= now-keepOf(keeps[r.num(4)], state).Microseconds():
+			page.old = append(page.old, r.id(0))
 		}
-		looked++
 		page.next = r.id(0)
-		if state := offstage.State(r.num(3)); state.Terminal() && r.num(4) <= now-keepOf(keeps[r.num(1)], state).Microseconds() {
-			page.old = append(page.old, page.next)
-		}
-		if len(page.old) == limit {
+		if looked++; looked == limit*looksPerRow || len(page.old)+len(page.orphans) == limit {
+			page.end = false
 			break
 		}
-	}
-	page.end = looked < limit*looksPerRow && len(page.old) < limit
-	last := page.next
-	if page.end {
-		last = math.MaxInt64
-	}
-	for r, err := range ses.rows(sqlOrphanAttempts, cursor, last, limit) {
-		if err != nil {
-			return page, err
-		}
-		page.orphans = append(page.orphans, r.id(0))
 	}
 	return page, nil
 }
@@ -130,7 +124,10 @@ func keepOf(keep offstage.Retention, state offstage.State) time.Duration {
 }
 
 // Unique keys that nobody holds and whose period is over, by their partial index.
-const sqlExpiredKeys = `DELETE FROM offstage_uniq WHERE key IN (SELECT key FROM offstage_uniq WHERE live = 0 AND until <= ? LIMIT ?)`
+const (
+	sqlExpiredKey  = `SELECT 1 FROM offstage_uniq WHERE live = 0 AND until <= ? LIMIT 1`
+	sqlExpiredKeys = `DELETE FROM offstage_uniq WHERE key IN (SELECT key FROM offstage_uniq WHERE live = 0 AND until <= ? LIMIT ?)`
+)
 
 // prune deletes what a look found, if it still is as it was: an operator may
 // have retried a job meanwhile. What an open claim names is left.
@@ -168,104 +165,6 @@ func (t *tx) prune(page prunePage, limit int) (report offstage.ChoreReport, err 
 	}
 	n, err := t.exec(sqlExpiredKeys, t.now, limit)
 	report.Done += int(n)
-	report.More = int(n) == limit
+	report.More = !page.end || int(n) == limit
 	return report, err
-}
-
-// The ready jobs of a queue, by the primary key, as far as they are counted; and
-// the first of each band, which is the oldest of its own.
-const (
-	sqlCountReady = `SELECT count(*) FROM (SELECT 1 FROM offstage_ready WHERE queue = ? LIMIT ?)`
-	sqlOldest     = `SELECT since FROM offstage_ready WHERE queue = ? AND priority = ? AND band = ? ORDER BY seq LIMIT 1`
-)
-
-// The first jobs that wait for their time, by queue.
-const sqlCountScheduled = `SELECT j.queue, count(*) FROM (SELECT job FROM offstage_scheduled ORDER BY run_at LIMIT ?) s
-JOIN offstage_job j ON j.id = s.job GROUP BY j.queue`
-
-// counted are the figures of one queue.
-type counted struct {
-	ready, scheduled int
-	capped           bool
-	oldest           any // since when; nil: nothing is ready
-}
-
-func countReady(ses session, queue int64) (c counted, err error) {
-	n, err := first(ses.rows(sqlCountReady, queue, offstage.MaxCounted))
-	if err != nil {
-		return c, err
-	}
-	c.ready = n.int(0)
-	c.capped = c.ready == offstage.MaxCounted
-	for priority := range offstage.MaxPriority + 1 {
-		for _, band := range []int{bandFront, bandArrival} {
-			r, err := first(ses.rows(sqlOldest, queue, priority, band))
-			if err != nil {
-				return c, err
-			}
-			if r != nil && (c.oldest == nil || r.num(0) < c.oldest.(int64)) {
-				c.oldest = r.num(0)
-			}
-		}
-	}
-	return c, nil
-}
-
-// countAll counts all queues.
-func countAll(ses session) (map[int64]counted, error) {
-	figures := map[int64]counted{}
-	for r, err := range ses.rows(sqlQueues) {
-		if err != nil {
-			return nil, err
-		}
-		figures[r.num(0)] = counted{}
-	}
-	for queue := range figures {
-		c, err := countReady(ses, queue)
-		if err != nil {
-			return nil, err
-		}
-		figures[queue] = c
-	}
-	total := 0
-	for r, err := range ses.rows(sqlCountScheduled, offstage.MaxCounted) {
-		if err != nil {
-			return nil, err
-		}
-		c := figures[r.num(0)]
-		c.scheduled = r.int(1)
-		total += c.scheduled
-		figures[r.num(0)] = c
-	}
-	for queue, c := range figures {
-		c.capped = c.capped || total >= offstage.MaxCounted
-		figures[queue] = c
-	}
-	return figures, nil
-}
-
-const sqlSetCounted = `UPDATE offstage_queue
-SET counted_at = ?, counted_ready = ?, counted_scheduled = ?, counted_capped = ?, counted_oldest = ? WHERE id = ?`
-
-// prepareCount counts on a reader's connection; the writer only notes it.
-func (s *Store) prepareCount(ctx context.Context) (choreFunc, error) {
-	var figures map[int64]counted
-	var at int64
-	err := s.read(ctx, "count jobs", func(ses session) (err error) {
-		at = time.Now().UnixMicro()
-		figures, err = countAll(ses)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return func(t *tx, _ int) (report offstage.ChoreReport, err error) {
-		for queue, c := range figures {
-			if _, err := t.exec(sqlSetCounted, at, c.ready, c.scheduled, c.capped, c.oldest, queue); err != nil {
-				return report, err
-			}
-			report.Done++
-		}
-		return report, nil
-	}, nil
 }

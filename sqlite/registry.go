@@ -223,7 +223,9 @@ UNION ALL SELECT 2, job, 0 FROM offstage_cancel`
 // its beats; that of another process is as alive as its lock, so it changes with
 // each look.
 func (s *Store) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Beat, error) {
-	s.poke() // a watch can miss a commit; nobody misses it for longer than a beat
+	if s.watching.Load() == 0 {
+		s.poke() // for want of a watch, others' commits are heard with each beat
+	}
 	var beat offstage.Beat
 	known := false
 	err := s.glance(ctx, "beat", func(ses session) error {

@@ -85,11 +85,11 @@ func (t *tx) lose(worker offstage.WorkerID, h heldJob) error {
 		Errors: h.errors, Lost: h.lost + 1, Error: "the worker died",
 	}
 	switch {
-	case cancels[h.job]:
-		end.Next = offstage.Cancelled
 	case end.Lost >= offstage.MaxLost:
 		end.Next = offstage.Failed
 		end.Error = fmt.Sprintf("%d workers in a row died while running this job", end.Lost)
+	case cancels[h.job]:
+		end.Next = offstage.Cancelled
 	}
 	if end.Next.Terminal() {
 		key, err := first(t.rows(sqlKeyOf, h.job))

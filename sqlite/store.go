@@ -38,8 +38,12 @@ type Store struct {
 	queue    opQueue
 	out      *conn // nil in memory
 	mine     writerState
-	poked    atomic.Bool // look for commits of others
-	heard    atomic.Bool // the application has committed, in memory
+	poked    atomic.Bool  // look for commits of others
+	heard    atomic.Bool  // the application has committed, in memory
+	changes  atomic.Int64 // how often the writer heard of commits of others
+	writing  atomic.Bool  // a commit is under way
+	wroteAt  atomic.Int64 // when the last one ended
+	watching atomic.Int64 // watches on the log
 	names    atomic.Pointer[names]
 	served   chan struct{} // closed when the writer's goroutine has ended
 	failed   chan struct{} // closed by fail
@@ -133,9 +137,6 @@ func (s *Store) connect(ctx context.Context) (err error) {
 		return err
 	}
 	if s.at.memory {
-		if s.memory, err = s.dial(ctx, forMemory); err != nil {
-			return err
-		}
 		s.app = sql.OpenDB(&connector{store: s})
 		s.app.SetMaxOpenConns(1)
 		return nil
@@ -187,6 +188,15 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
+func (s *Store) isClosing() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
 // disconnect closes what connect opened, as far as it got.
 func (s *Store) disconnect() error {
 	errs := []error{s.locals.close()}
@@ -198,10 +208,8 @@ func (s *Store) disconnect() error {
 			errs = append(errs, c.Close())
 		}
 	}
-	for _, c := range []*conn{s.out, s.memory} {
-		if c != nil {
-			errs = append(errs, c.Close())
-		}
+	if s.out != nil {
+		errs = append(errs, s.out.Close())
 	}
 	return errors.Join(append(errs, s.site.leave())...)
 }
@@ -249,10 +257,8 @@ func (s *Store) reader(ctx context.Context) (*conn, func(), error) {
 	if s.at.memory {
 		return s.borrow(ctx)
 	}
-	select {
-	case <-s.closing:
+	if s.isClosing() {
 		return nil, nil, offstage.ErrClosed
-	default:
 	}
 	select {
 	case c := <-s.readers:
@@ -282,12 +288,10 @@ func (s *Store) borrow(ctx context.Context) (*conn, func(), error) {
 		if context.Cause(ctx) == errGateBusy {
 			return nil, nil, errGateBusy
 		}
-		select {
-		case <-s.closing:
-			return nil, nil, offstage.ErrClosed
-		default:
-			return nil, nil, err
+		if s.isClosing() {
+			err = offstage.ErrClosed
 		}
+		return nil, nil, err
 	}
 	giveBack := func() { cancel(); _ = held.Close() } // it goes back to the pool: nothing can fail
 	var c *conn

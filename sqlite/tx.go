@@ -65,6 +65,7 @@ func (s *Store) hear(c *conn) error {
 	if changed := version.num(0) != s.mine.version; !changed && !s.heard.Swap(false) {
 		return nil
 	}
+	s.changes.Add(1)
 	known := s.mine.version != 0
 	s.mine = writerState{version: version.num(0), names: s.mine.names}
 	if known && !s.at.memory {

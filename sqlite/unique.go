@@ -126,10 +126,10 @@ const (
 )
 
 // releaseKey is called when a job with a key ends. Its follower, if it has one,
-// takes the key and stops waiting; else the key is free when its period is over.
-// A job that does not hold the key changes nothing, but if it is the follower
+// takes the key and stops waiting; else the key is free when its period is over,
+// or now if its job is deleted. A job that does not hold the key changes nothing, but if it is the follower
 // there is none any more.
-func (t *tx) releaseKey(key []byte, job offstage.ID) error {
+func (t *tx) releaseKey(key []byte, job offstage.ID, deleted bool) error {
 	held, err := first(t.rows(sqlHolder, key))
 	if err != nil || held == nil {
 		return err
@@ -141,7 +141,7 @@ func (t *tx) releaseKey(key []byte, job offstage.ID) error {
 		if _, err = t.exec(sqlPassKey, key); err == nil {
 			err = t.unpark(held.id(1))
 		}
-	case held.num(2) > t.now:
+	case held.num(2) > t.now && !deleted:
 		_, err = t.exec(sqlRestKey, key)
 	default:
 		_, err = t.exec(sqlDropKey, key)

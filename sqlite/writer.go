@@ -224,6 +224,16 @@ func (s *Store) mustUnlock() {
 	}
 }
 
+// commit commits, and notes when, so that the watch on the log knows whose doing
+// it was.
+func (s *Store) commit(c *conn) error {
+	s.writing.Store(true)
+	_, err := c.exec(sqlCommit)
+	s.wroteAt.Store(time.Now().UnixNano())
+	s.writing.Store(false)
+	return err
+}
+
 // perform runs the ops and commits. On an error nothing of them was kept. An op
 // that fails before it has written anything fails alone.
 func (s *Store) perform(c *conn, ops []*op) error {
@@ -239,8 +249,7 @@ func (s *Store) perform(c *conn, ops []*op) error {
 		if err := t.flush(); err != nil {
 			return err
 		}
-		_, err := c.exec(sqlCommit)
-		return err
+		return s.commit(c)
 	}()
 	if err != nil {
 		_, _ = c.exec(sqlRollback) // fails only when SQLite has rolled back by itself
