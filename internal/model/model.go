@@ -20,7 +20,7 @@ import (
 func Run(t *testing.T, h storetest.Harness) {
 	setFlag(t, "rapid.nofailfile", "true")
 	if h.Advance == nil {
-		setFlag(t, "rapid.shrinktime", "100000h") // time flies in a bubble
+		setFlag(t, "rapid.shrinktime", "5h") // time flies in a bubble
 	}
 	check := func(t *testing.T) {
 		// A testing.T in a bubble may not be asked for its deadline.

@@ -1,0 +1,13 @@
+package postgres_test
+
+import (
+	"testing"
+
+	"github.com/offstagehq/offstage/internal/model"
+	"github.com/offstagehq/offstage/internal/pgtest"
+)
+
+func TestModel(t *testing.T) {
+	db := pgtest.Open(t)
+	model.Run(t, newHarness(db.URL, db.URL))
+}
