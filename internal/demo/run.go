@@ -69,6 +69,9 @@ func Run(ctx context.Context, cfg Config) error {
 		defer func() { _ = cfg.Listener.Close() }() // serve has done so, unless it was not reached
 	}
 	s, err := newService(ctx, cfg)
+	if err != nil && ctx.Err() != nil {
+		return nil // told to stop before it had started
+	}
 	if err != nil {
 		return err
 	}
@@ -158,7 +161,7 @@ func (s *service) work(ctx context.Context, cfg Config) error {
 	worker.Handle(w, s.archiveReading, worker.Keep(offstage.Retention{Completed: time.Hour}))
 	worker.Handle(w, s.raiseAlert)
 	worker.Handle(w, s.cleanUploads)
-	if _, err := s.scheduleCleanUp(ctx); err != nil {
+	if _, err := s.scheduleCleanUp(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("schedule the clean-up: %w", err)
 	}
 	ended := make(chan struct{})

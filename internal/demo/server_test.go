@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/offstagehq/offstage"
 )
 
 // Every page of the navigation is there, allows nothing from elsewhere, and has
@@ -150,5 +153,37 @@ func TestFolderIsItsOwn(t *testing.T) {
 	}
 	if len(s.uploads()) != 1 {
 		t.Errorf("the upload is not in the demo's own folder")
+	}
+}
+
+// A demo that is told to stop before it has started ends without a complaint.
+func TestStopAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	store := openStore(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, role := range Roles() {
+		if err := Run(ctx, Config{Store: store, Dir: dir, Role: role, Listener: listen(t, "127.0.0.1:0")}); err != nil {
+			t.Errorf("with the role %s: %v", role, err)
+		}
+	}
+}
+
+// When a stop takes too long for whoever waits, running jobs are cancelled at
+// once and handed back.
+func TestHurry(t *testing.T) {
+	hurry := make(chan struct{})
+	s := start(t, func(cfg *Config) { cfg.Hurry = hurry })
+	long := io.LimitReader(io.MultiReader(strings.NewReader("a\n"), &repeat{"12345678\n"}), 100<<20)
+	path := s.upload("long.csv", long).header.Get("Location")
+	job := s.await(path, "the report is under way", func(now status) bool { return now.Progress != nil })
+	close(hurry)
+	s.stop()
+	after, err := s.client.Get(t.Context(), job.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.State != offstage.Ready || len(after.Attempts) != 1 || after.Attempts[0].Outcome != offstage.OutcomeInterrupted {
+		t.Errorf("the report is %s after %+v", after.State, after.Attempts)
 	}
 }
