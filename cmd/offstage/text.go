@@ -49,7 +49,7 @@ func plain(text string) string {
 func plainLines(text string) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i, line := range lines {
-		lines[i] = plain(line)
+		lines[i] = plain(strings.ReplaceAll(line, "\t", "    "))
 	}
 	return strings.Join(lines, "\n")
 }

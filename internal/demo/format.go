@@ -77,7 +77,7 @@ func ago(t time.Time) string {
 	case d < -time.Second:
 		return "in " + took(-d)
 	case d < time.Second:
-		return "now"
+		return "just now"
 	default:
 		return took(d) + " ago"
 	}
