@@ -32,7 +32,7 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// bench is what a store of the harness was opened with.
+// stage is what a store of the harness was opened with.
 type stage struct {
 	url    string
 	schema string
@@ -41,6 +41,7 @@ type stage struct {
 
 // harness runs storetest's cases on one database, each in a schema of its own.
 type harness struct {
+	deaf  bool   // LISTEN does not work on url: the stores are no Wakers
 	url   string // the store's connections
 	admin string // a direct connection, for what the harness itself does
 	mu    sync.Mutex
@@ -50,7 +51,7 @@ type harness struct {
 var schemas atomic.Int64
 
 func newHarness(url, admin string) storetest.Harness {
-	h := &harness{url: url, admin: admin, by: map[offstage.Store]*stage{}}
+	h := &harness{deaf: url != admin, url: url, admin: admin, by: map[offstage.Store]*stage{}}
 	return storetest.Harness{Open: h.open, Peer: h.peer, Begin: h.begin, Advance: h.advance}
 }
 
@@ -65,15 +66,19 @@ func (h *harness) open(tb testing.TB) offstage.Store {
 
 func (h *harness) handle(tb testing.TB, st *stage) offstage.Store {
 	tb.Helper()
-	store, err := postgres.Open(tb.Context(), st.url, postgres.WithSchema(st.schema), postgres.WithClock(st.clock.time))
+	opened, err := postgres.Open(tb.Context(), st.url, postgres.WithSchema(st.schema), postgres.WithClock(st.clock.time))
 	if err != nil {
 		tb.Fatalf("open: %v", err)
 	}
 	tb.Cleanup(func() {
-		if err := store.Close(); err != nil {
+		if err := opened.Close(); err != nil {
 			tb.Errorf("close: %v", err)
 		}
 	})
+	var store offstage.Store = opened
+	if h.deaf {
+		store = struct{ offstage.Store }{opened}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.by[store] = st

@@ -205,7 +205,9 @@ func (s *Store) retakeKey(ctx context.Context, op *operation, state offstage.Sta
 // are the fence and stay until they are pruned.
 const namedByClaimSQL = `SELECT EXISTS (SELECT FROM offstage.claim WHERE jobs @> ARRAY[$1::bigint])`
 
-var (
+const (
+	// endPeriodSQL ends the period of key $1, which job $2 has.
+	endPeriodSQL    = `UPDATE offstage.uniq SET until = '-infinity' WHERE key = $1::bytea AND job = $2::bigint`
 	dropAttemptsSQL = `DELETE FROM offstage.attempt WHERE job = $1::bigint`
 	dropProgressSQL = `DELETE FROM offstage.progress WHERE job = $1::bigint`
 	dropJobSQL      = `DELETE FROM offstage.job WHERE id = $1::bigint`
@@ -225,6 +227,11 @@ func (s *Store) delete(ctx context.Context, op *operation) (offstage.State, erro
 		}
 		if state = st.state; !state.Terminal() {
 			return 0, op.refuse(state, "cancel it first")
+		}
+	}
+	if op.key != nil {
+		if _, err := op.session.exec(ctx, s.sql(endPeriodSQL), op.key, op.job); err != nil {
+			return 0, err
 		}
 	}
 	if err := s.freeKey(ctx, op.tx, op.job, op.key); err != nil {

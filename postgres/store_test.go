@@ -2,9 +2,13 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
+	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/internal/pgserver"
 	"github.com/offstagehq/offstage/internal/pgtest"
+	"github.com/offstagehq/offstage/postgres"
 	"github.com/offstagehq/offstage/storetest"
 )
 
@@ -15,4 +19,31 @@ func TestStore(t *testing.T) {
 	pgtest.Each(t, func(t *testing.T, db *pgtest.Database) {
 		storetest.Run(t, newHarness(db.URL, db.URL))
 	})
+}
+
+// TestStoreThroughPgBouncer runs them through PgBouncer in transaction mode.
+func TestStoreThroughPgBouncer(t *testing.T) {
+	pgtest.Each(t, func(t *testing.T, db *pgtest.Database) {
+		bouncer := pgtest.StartBouncer(t, db.Cluster, pgserver.BouncerOptions{})
+		storetest.Run(t, newHarness(bouncer.URL(db.Name), db.URL))
+	})
+}
+
+// BenchmarkStore measures the usual calls, by the server's own clock.
+func BenchmarkStore(b *testing.B) {
+	url := pgtest.Open(b).URL
+	h := newHarness(url, url)
+	h.Open = func(tb testing.TB) offstage.Store {
+		schema := fmt.Sprintf("bench %d", schemas.Add(1))
+		store, err := postgres.Open(tb.Context(), url, postgres.WithSchema(schema))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() {
+			store.Close()
+			drop(tb, url, schema)
+		})
+		return store
+	}
+	storetest.Bench(b, h)
 }
