@@ -72,18 +72,70 @@ func TestAClaimThatIsCommittedAfterItsTimeoutIsHandedBack(t *testing.T) {
 	})
 }
 
+func TestAClaimThatNobodyRemembersIsHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		r := newRig(t, store, Config{})
+		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r.run()
+		worker := r.await(r.enqueue(task{}), offstage.Completed).Attempts[0].Worker
+		if err := r.client.PauseQueue(t.Context(), offstage.DefaultQueue); err != nil {
+			t.Fatal(err)
+		}
+		id := r.enqueue(task{}, offstage.InQueue("elsewhere"))
+		claimed, err := store.Store.Claim(t.Context(), offstage.ClaimRequest{
+			Worker: worker, Seq: 1 << 40, Pools: []offstage.PoolRequest{{Queues: []string{"elsewhere"}, Slots: 1}},
+		})
+		if err != nil || len(claimed.Jobs) != 1 {
+			t.Fatalf("claimed %v, %v", claimed, err)
+		}
+		if got := r.await(id, offstage.Ready); got.Attempts[0].Outcome != offstage.OutcomeInterrupted {
+			t.Errorf("handed back as %v", got.Attempts[0].Outcome)
+		}
+		tick(time.Second)
+		if held, err := store.Store.Claims(t.Context(), worker); err != nil || len(held) != 0 {
+			t.Errorf("claims left: %v, %v", held, err)
+		}
+		r.endWell()
+	})
+}
+
+// slowAnswers is a store whose claims are carried out long before they answer.
+type slowAnswers struct{ *tap }
+
+func (s slowAnswers) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.Claim, error) {
+	claim, err := s.tap.Claim(ctx, req)
+	tick(3500 * time.Millisecond)
+	return claim, err
+}
+
+func TestAClaimInFlightIsNotTakenForAStray(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, slowAnswers{newTap()}, Config{})
+		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		id := r.enqueue(task{})
+		r.run()
+		if got := r.await(id, offstage.Completed); len(got.Attempts) != 1 {
+			t.Errorf("%d attempts", len(got.Attempts))
+		}
+		r.endWell()
+	})
+}
+
+// lateBeats is a store whose answers to beats are old when they arrive.
+type lateBeats struct{ *tap }
+
+func (s lateBeats) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Beat, error) {
+	beat, err := s.tap.Beat(ctx, worker)
+	tick(50 * time.Millisecond)
+	return beat, err
+}
+
 func TestReleasedClaimsAreNotTakenForStrays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{Pools: []Pool{{Queues: []string{"default"}, Slots: 3}}})
+		r := newRig(t, lateBeats{store}, Config{Pools: []Pool{{Queues: []string{"default"}, Slots: 3}}})
 		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { tick(7 * time.Millisecond); return nil })
-		// Every answer of a beat is old when it arrives.
-		store.before(func(_ context.Context, call string, _ any) error {
-			if call == "Beat" {
-				tick(50 * time.Millisecond)
-			}
-			return nil
-		})
 		var last offstage.ID
 		for range 3000 {
 			last = r.enqueue(task{})

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,9 +27,22 @@ func leaders(t *testing.T, client *offstage.Client) (n int) {
 	return n
 }
 
+// resignations counts how often the leadership was given up.
+type resignations struct {
+	*offstagetest.Store
+	resigned atomic.Int64
+}
+
+func (s *resignations) Lead(ctx context.Context, worker offstage.WorkerID, ttl time.Duration) (int64, error) {
+	if ttl == 0 {
+		s.resigned.Add(1)
+	}
+	return s.Store.Lead(ctx, worker, ttl)
+}
+
 func TestOneLeadsAndAnotherTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := offstagetest.NewStore()
+		store := &resignations{Store: offstagetest.NewStore()}
 		first, second := newRig(t, store, Config{}), newRig(t, store, Config{})
 		Handle(second.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		first.run()
@@ -38,7 +52,10 @@ func TestOneLeadsAndAnotherTakesOver(t *testing.T) {
 		if n := leaders(t, first.client); n != 1 {
 			t.Errorf("%d lead", n)
 		}
-		first.endWell() // it resigns
+		first.endWell()
+		if n := store.resigned.Load(); n != 1 {
+			t.Errorf("it resigned %d times", n)
+		}
 		asked := time.Now()
 		id := second.enqueue(task{}, offstage.After(2*time.Second))
 		second.await(id, offstage.Completed)
@@ -231,5 +248,30 @@ func TestSweepsAreTheLeaders(t *testing.T) {
 		}
 		store.mu.Unlock()
 		second.endWell()
+	})
+}
+
+func TestTheLeaderSweepsAfterADeath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		var sweeps atomic.Int64
+		store.before(func(_ context.Context, call string, in any) error {
+			if request, ok := in.(offstage.ClaimRequest); ok && request.Sweep {
+				sweeps.Add(1)
+			}
+			return nil
+		})
+		r := newRig(t, store, Config{})
+		r.run()
+		tick(2 * time.Second)
+		if _, err := store.Store.Register(t.Context(), offstage.WorkerInfo{Name: "dies at once"}); err != nil {
+			t.Fatal(err)
+		}
+		before := sweeps.Load()
+		tick(DefaultLease + 3*time.Second)
+		if n := sweeps.Load() - before; n != 1 {
+			t.Errorf("%d sweeps after a death; want one", n)
+		}
+		r.endWell()
 	})
 }

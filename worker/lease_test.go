@@ -82,7 +82,12 @@ func TestAServerThatIsDownCancelsNothing(t *testing.T) {
 		tick(20 * time.Second)
 		next := r.enqueue(task{2})
 		close(done)
-		tick(10 * time.Second)
+		tick(2 * time.Second)
+		claims := store.count("Claim")
+		tick(8 * time.Second)
+		if n := store.count("Claim") - claims; n > 0 {
+			t.Errorf("%d claims were tried while results wait", n)
+		}
 		store.before(func(_ context.Context, call string, in any) error {
 			if call == "Finish" || call == "Claim" {
 				order.add(call)

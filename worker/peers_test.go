@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,6 +121,34 @@ func TestADeadWorkersJobsRunAgain(t *testing.T) {
 		if err := first.end(); err == nil {
 			t.Error("the first worker could not record its results and says nothing of it")
 		}
+	})
+}
+
+func TestOneThatMissesBeatsItselfCondemnsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		if _, err := store.Store.Register(t.Context(), offstage.WorkerInfo{Name: "silent"}); err != nil {
+			t.Fatal(err)
+		}
+		var beats atomic.Int64
+		store.before(func(_ context.Context, call string, _ any) error {
+			if call == "Beat" && beats.Add(1)%4 == 0 {
+				return lost
+			}
+			return nil
+		})
+		r := newRig(t, store, Config{})
+		r.run()
+		tick(time.Minute)
+		if n := store.count("Rescue"); n != 0 {
+			t.Errorf("%d rescues by a process that misses every fourth of its own beats", n)
+		}
+		store.before(nil)
+		tick(DefaultLease + 2*time.Second)
+		if n := store.count("Rescue"); n != 1 {
+			t.Errorf("%d rescues after a lease of good beats; want one", n)
+		}
+		r.endWell()
 	})
 }
 
