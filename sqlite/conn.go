@@ -112,6 +112,17 @@ func (c *conn) rows(query string, args ...any) iter.Seq2[row, error] {
 	}
 }
 
+// do runs a statement that begins or ends a transaction: how many rows it
+// changed has no meaning.
+func (c *conn) do(query string) error {
+	stmt, err := c.prepare(query, nil)
+	if err != nil {
+		return err
+	}
+	_, err = stmt.(driver.StmtExecContext).ExecContext(context.Background(), nil)
+	return err
+}
+
 // prepare returns the statement and leaves its arguments in c.args.
 func (c *conn) prepare(query string, args []any) (driver.Stmt, error) {
 	stmt, ok := c.stmts[query]

@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"slices"
+	"strings"
+	"unicode"
 
 	modernc "modernc.org/sqlite"
 )
@@ -34,10 +37,11 @@ func (k *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	if s.at.memory {
 		c, err := s.dial(ctx, forMemory)
-		if err == nil {
-			k.memory = &appConn{conn: c, store: s, site: s.site}
+		if err != nil {
+			return nil, err
 		}
-		return k.memory, err
+		k.memory = &appConn{conn: c, store: s, site: s.site}
+		return k.memory, nil
 	}
 	c, err := s.dial(ctx, forApplication)
 	if err != nil {
@@ -59,7 +63,7 @@ type appConn struct {
 	*conn
 	store *Store
 	site  *site // until it is closed, which may be after the store is
-	inTx  bool
+	inTx  bool  // begun by BeginTx, which holds the gate, or by hand, which does not
 }
 
 var (
@@ -89,11 +93,18 @@ func (c *appConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 }
 
 // ExecContext is for database/sql. A statement outside of a transaction is one
-// of its own.
+// of its own. Transactions begun by a statement do not queue at the gate, since
+// where they end is not known for sure; they wait for SQLite's own lock.
 func (c *appConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	run := c.Conn.(driver.ExecerContext).ExecContext
-	if c.inTx {
-		return run(ctx, query, args)
+	verb, ends := controls(query)
+	if c.inTx || verb {
+		result, err := run(ctx, query, args)
+		if verb && err == nil {
+			c.inTx = !ends
+			c.store.poke()
+		}
+		return result, err
 	}
 	if err := c.site.gate.lock(ctx); err != nil {
 		return nil, err
@@ -104,6 +115,23 @@ func (c *appConn) ExecContext(ctx context.Context, query string, args []driver.N
 	}
 	c.store.poke()
 	return result, err
+}
+
+// controls reports whether a statement begins or ends a transaction.
+func controls(query string) (verb, ends bool) {
+	words := strings.FieldsFunc(strings.ToUpper(query[:min(len(query), 64)]), func(r rune) bool { return unicode.IsSpace(r) || r == ';' })
+	if len(words) == 0 {
+		return false, false
+	}
+	switch words[0] {
+	case "BEGIN", "SAVEPOINT":
+		return true, false
+	case "COMMIT", "END":
+		return true, true
+	case "ROLLBACK":
+		return true, !slices.Contains(words, "TO")
+	}
+	return false, false
 }
 
 // QueryContext is for database/sql.
@@ -121,6 +149,7 @@ func (c *appConn) Ping(ctx context.Context) error { return c.Conn.(driver.Pinger
 
 // ResetSession is for database/sql.
 func (c *appConn) ResetSession(ctx context.Context) error {
+	c.inTx = false
 	return c.Conn.(driver.SessionResetter).ResetSession(ctx)
 }
 

@@ -123,7 +123,7 @@ func (at location) dsn(p purpose) string {
 		return "file::memory:?" + pragmas + settings[p]
 	}
 	modeOf := filepath.Join(at.side, turnFile)
-	return "file:" + (&url.URL{Path: at.path}).EscapedPath() + "?" + pragmas + settings[p] + "&modeof=" + url.QueryEscape(modeOf)
+	return "file:" + (&url.URL{Path: at.path}).EscapedPath() + "?" + pragmas + settings[p] + "&modeof=" + strings.ReplaceAll(url.QueryEscape(modeOf), "+", "%20")
 }
 
 // dial opens a connection of the store's own.

@@ -228,13 +228,12 @@ func (s *Store) read(ctx context.Context, name string, run func(session) error) 
 		return fault(name, err)
 	}
 	defer giveBack()
-	if _, err := c.exec(sqlLook); err != nil {
+	if err := c.do(sqlLook); err != nil {
 		return fault(name, err)
 	}
 	err = run(c)
-	if _, end := c.exec(sqlCommit); end != nil {
-		_, rollback := c.exec(sqlRollback)
-		err = errors.Join(err, end, rollback)
+	if end := c.do(sqlCommit); end != nil {
+		err = errors.Join(err, end, c.do(sqlRollback))
 	}
 	return fault(name, err)
 }

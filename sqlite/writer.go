@@ -3,100 +3,10 @@ package sqlite
 import (
 	"context"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/offstagehq/offstage"
 )
-
-// op is one call's part of a transaction.
-type op struct {
-	run    func(*tx) error // may be run again after a rollback
-	weight int             // about how many rows it writes
-	mine   bool            // the writer has taken it
-	err    error
-	done   chan struct{} // closed when err is final
-}
-
-// opQueue is what waits for the writer.
-type opQueue struct {
-	mu     sync.Mutex
-	ops    []*op // guarded by mu, like closed
-	closed bool
-	signal chan struct{} // something is new; holds one
-}
-
-// maxWeight bounds the rows of a group: what a commit holds up.
-const maxWeight = 5_000
-
-func (q *opQueue) push(o *op) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return false
-	}
-	q.ops = append(q.ops, o)
-	q.wake()
-	return true
-}
-
-// wake tells the writer to look.
-func (q *opQueue) wake() {
-	select {
-	case q.signal <- struct{}{}:
-	default:
-	}
-}
-
-// giveUp takes an op back that the writer has not taken yet.
-func (q *opQueue) giveUp(o *op) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if o.mine {
-		return false
-	}
-	for i := range q.ops {
-		if q.ops[i] == o {
-			q.ops = append(q.ops[:i], q.ops[i+1:]...)
-			break
-		}
-	}
-	return true
-}
-
-// take gives the writer its next group.
-func (q *opQueue) take() (group []*op) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	n, weight := 0, 0
-	for n < len(q.ops) && weight < maxWeight {
-		q.ops[n].mine = true
-		weight += q.ops[n].weight
-		n++
-	}
-	group, q.ops = q.ops[:n:n], q.ops[n:]
-	return group
-}
-
-func (q *opQueue) waiting() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.ops)
-}
-
-// ended reports whether the queue is closed and nothing is left.
-func (q *opQueue) ended() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.closed && len(q.ops) == 0
-}
-
-func (q *opQueue) close() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.closed = true
-	q.wake()
-}
 
 // write runs a function in the writer's next transaction and returns when that
 // is committed. If the function fails, nothing of it is kept. If ctx ends before
@@ -207,7 +117,7 @@ func (s *Store) begin() (c *conn, end func(), err error) {
 		}
 	}
 	if err = s.site.gate.lock(context.Background()); err == nil {
-		if _, err = c.exec(sqlBegin); err == nil {
+		if err = c.do(sqlBegin); err == nil {
 			return c, func() { s.mustUnlock(); giveBack() }, s.hear(c)
 		}
 		s.mustUnlock()
@@ -228,7 +138,7 @@ func (s *Store) mustUnlock() {
 // it was.
 func (s *Store) commit(c *conn) error {
 	s.writing.Store(true)
-	_, err := c.exec(sqlCommit)
+	err := c.do(sqlCommit)
 	s.wroteAt.Store(time.Now().UnixNano())
 	s.writing.Store(false)
 	return err
@@ -252,7 +162,7 @@ func (s *Store) perform(c *conn, ops []*op) error {
 		return s.commit(c)
 	}()
 	if err != nil {
-		_, _ = c.exec(sqlRollback) // fails only when SQLite has rolled back by itself
+		_ = c.do(sqlRollback) // fails only when SQLite has rolled back by itself
 		s.mine = writerState{version: s.mine.version}
 		if lostWrites(err) {
 			s.fail()
