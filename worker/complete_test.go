@@ -1,4 +1,4 @@
-package worker
+package worker_test
 
 import (
 	"context"
@@ -11,67 +11,71 @@ import (
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/faultstore"
 	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/worker"
 )
 
+// beginComplete completes the job in a transaction that is left open.
+func beginComplete(ctx context.Context, store *offstagetest.Store, job *offstage.Job[task], value any) (*offstagetest.Transaction, error) {
+	tx := store.Begin()
+	return tx, job.CompleteWith(ctx, offstagetest.Tx(tx), value)
+}
+
+// completions are handlers that call Complete, and what becomes of their jobs.
+var completions = []struct {
+	name    string
+	handler func(ctx context.Context, store *offstagetest.Store, job *offstage.Job[task]) error
+	state   offstage.State
+	says    string
+	result  string
+}{
+	{"commits", func(ctx context.Context, store *offstagetest.Store, job *offstage.Job[task]) error {
+		tx, err := beginComplete(ctx, store, job, "done")
+		return errors.Join(err, tx.Commit())
+	}, offstage.Completed, "", `"done"`},
+	{"commits, then fails", func(ctx context.Context, store *offstagetest.Store, job *offstage.Job[task]) error {
+		tx, err := beginComplete(ctx, store, job, nil)
+		return errors.Join(err, tx.Commit(), errors.New("after all"))
+	}, offstage.Completed, "", ""},
+	{"commits, then panics", func(ctx context.Context, store *offstagetest.Store, job *offstage.Job[task]) error {
+		tx, err := beginComplete(ctx, store, job, nil)
+		panic(errors.Join(err, tx.Commit()))
+	}, offstage.Completed, "", ""},
+	{"rolls back and forgets", func(ctx context.Context, store *offstagetest.Store, job *offstage.Job[task]) error {
+		tx, err := beginComplete(ctx, store, job, nil)
+		return errors.Join(err, tx.Rollback())
+	}, offstage.Failed, "did not commit", ""},
+	{"rolls back and says why", func(ctx context.Context, store *offstagetest.Store, job *offstage.Job[task]) error {
+		tx, err := beginComplete(ctx, store, job, nil)
+		return errors.Join(err, tx.Rollback(), errors.New("no money"))
+	}, offstage.Failed, "no money", ""},
+	{"tries again in another transaction", func(ctx context.Context, store *offstagetest.Store, job *offstage.Job[task]) error {
+		tx, err := beginComplete(ctx, store, job, 1)
+		tx2, err2 := beginComplete(ctx, store, job, 2)
+		return errors.Join(err, err2, tx.Rollback(), tx2.Commit())
+	}, offstage.Completed, "", "2"},
+	{"has a result too long", func(ctx context.Context, store *offstagetest.Store, job *offstage.Job[task]) error {
+		_, err := beginComplete(ctx, store, job, strings.Repeat("x", offstage.MaxResult))
+		return err
+	}, offstage.Failed, "limit of 1048576", ""},
+	{"has a result that is no JSON", func(ctx context.Context, store *offstagetest.Store, job *offstage.Job[task]) error {
+		_, err := beginComplete(ctx, store, job, make(chan int))
+		return err
+	}, offstage.Failed, "chan int", ""},
+	{"has a foreign transaction", func(ctx context.Context, store *offstagetest.Store, job *offstage.Job[task]) error {
+		return job.Complete(ctx, offstagetest.Tx(offstagetest.NewStore().Begin()))
+	}, offstage.Failed, offstage.ErrForeignTx.Error(), ""},
+}
+
 func TestComplete(t *testing.T) {
-	type job = *offstage.Job[task]
-	begin := func(ctx context.Context, store *offstagetest.Store, job job, value any) (*offstagetest.Transaction, error) {
-		tx := store.Begin()
-		return tx, job.CompleteWith(ctx, offstagetest.Tx(tx), value)
-	}
-	cases := []struct {
-		name    string
-		handler func(ctx context.Context, store *offstagetest.Store, job job) error
-		state   offstage.State
-		says    string
-		result  string
-	}{
-		{"commits", func(ctx context.Context, store *offstagetest.Store, job job) error {
-			tx, err := begin(ctx, store, job, "done")
-			return errors.Join(err, tx.Commit())
-		}, offstage.Completed, "", `"done"`},
-		{"commits, then fails", func(ctx context.Context, store *offstagetest.Store, job job) error {
-			tx, err := begin(ctx, store, job, nil)
-			return errors.Join(err, tx.Commit(), errors.New("after all"))
-		}, offstage.Completed, "", ""},
-		{"commits, then panics", func(ctx context.Context, store *offstagetest.Store, job job) error {
-			tx, err := begin(ctx, store, job, nil)
-			panic(errors.Join(err, tx.Commit()))
-		}, offstage.Completed, "", ""},
-		{"rolls back and forgets", func(ctx context.Context, store *offstagetest.Store, job job) error {
-			tx, err := begin(ctx, store, job, nil)
-			return errors.Join(err, tx.Rollback())
-		}, offstage.Failed, "did not commit", ""},
-		{"rolls back and says why", func(ctx context.Context, store *offstagetest.Store, job job) error {
-			tx, err := begin(ctx, store, job, nil)
-			return errors.Join(err, tx.Rollback(), errors.New("no money"))
-		}, offstage.Failed, "no money", ""},
-		{"tries again in another transaction", func(ctx context.Context, store *offstagetest.Store, job job) error {
-			tx, err := begin(ctx, store, job, 1)
-			tx2, err2 := begin(ctx, store, job, 2)
-			return errors.Join(err, err2, tx.Rollback(), tx2.Commit())
-		}, offstage.Completed, "", "2"},
-		{"has a result too long", func(ctx context.Context, store *offstagetest.Store, job job) error {
-			_, err := begin(ctx, store, job, strings.Repeat("x", offstage.MaxResult))
-			return err
-		}, offstage.Failed, "limit of 1048576", ""},
-		{"has a result that is no JSON", func(ctx context.Context, store *offstagetest.Store, job job) error {
-			_, err := begin(ctx, store, job, make(chan int))
-			return err
-		}, offstage.Failed, "chan int", ""},
-		{"has a foreign transaction", func(ctx context.Context, store *offstagetest.Store, job job) error {
-			return job.Complete(ctx, offstagetest.Tx(offstagetest.NewStore().Begin()))
-		}, offstage.Failed, offstage.ErrForeignTx.Error(), ""},
-	}
-	for _, c := range cases {
+	for _, c := range completions {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := offstagetest.NewStore()
-				r := newRig(t, store, Config{})
-				Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+				r := newRig(t, store, worker.Config{})
+				worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 					offstage.Logger(ctx).Info("a line")
 					return c.handler(ctx, store, job)
-				}, Retry(offstage.RetryPolicy{MaxAttempts: 1}))
+				}, worker.Retry(offstage.RetryPolicy{MaxAttempts: 1}))
 				r.run()
 				got := r.await(r.enqueue(task{}), c.state)
 				if !strings.Contains(got.Error, c.says) || string(got.Result) != c.result || len(got.Attempts) != 1 {
@@ -92,26 +96,23 @@ func TestComplete(t *testing.T) {
 func TestCompleteOutsideAHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := offstagetest.NewStore()
-		r := newRig(t, store, Config{})
-		type escape struct {
-			ctx context.Context
-			job *offstage.Job[task]
-		}
-		escaped := make(chan escape, 1)
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
-			escaped <- escape{ctx, job}
+		r := newRig(t, store, worker.Config{})
+		contexts, jobs := make(chan context.Context, 1), make(chan *offstage.Job[task], 1)
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+			contexts <- ctx
+			jobs <- job
 			return errors.New("no")
 		})
 		r.run()
 		id := r.enqueue(task{})
 		r.await(id, offstage.Retrying)
-		e := <-escaped
-		if err := e.job.Complete(e.ctx, offstagetest.Tx(store.Begin())); !errors.Is(err, offstage.ErrNotRunning) {
+		late, job := <-contexts, <-jobs
+		if err := job.Complete(late, offstagetest.Tx(store.Begin())); !errors.Is(err, offstage.ErrNotRunning) {
 			t.Errorf("after the attempt's end Complete answered %v", err)
 		}
-		offstage.Progress(e.ctx, 1, 1, "late")
-		offstage.Logger(e.ctx).Info("late")
-		if err := e.job.Complete(context.Background(), offstagetest.Tx(store.Begin())); !errors.Is(err, offstage.ErrNotRunning) {
+		offstage.Progress(late, 1, 1, "late")
+		offstage.Logger(late).Info("late")
+		if err := job.Complete(context.Background(), offstagetest.Tx(store.Begin())); !errors.Is(err, offstage.ErrNotRunning) {
 			t.Errorf("outside a handler Complete answered %v", err)
 		}
 		tick(time.Second)
@@ -125,9 +126,9 @@ func TestCompleteOutsideAHandler(t *testing.T) {
 func TestCompleteAfterTheLeaseIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := offstagetest.NewStore()
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		answers := make(chan error, 1)
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			if job.Run > 1 {
 				return nil
 			}
@@ -174,8 +175,8 @@ func (s openTx) Finish(ctx context.Context, req offstage.FinishRequest) ([]offst
 func TestCompleteInATransactionThatIsCommittedByAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := openTx{newTap(), make(chan struct{})}
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			if job.Args.N == 2 {
 				return nil
 			}
@@ -203,8 +204,8 @@ func TestCompleteWhileTheStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := offstagetest.NewStore()
 		store := faultstore.Wrap(inner)
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			tx := inner.Begin()
 			if err := job.Complete(ctx, offstagetest.Tx(tx)); err != nil {
 				return err

@@ -1,4 +1,4 @@
-package worker
+package worker_test
 
 import (
 	"context"
@@ -12,12 +12,13 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/worker"
 )
 
 func TestJobsRunAndAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{})
-		HandleResult(r.worker, func(ctx context.Context, job *offstage.Job[task]) (int, error) {
+		r := newRig(t, offstagetest.NewStore(), worker.Config{})
+		worker.HandleResult(r.worker, func(ctx context.Context, job *offstage.Job[task]) (int, error) {
 			if job.Args.N < 0 && job.Run == 1 {
 				return 0, errors.New("negative")
 			}
@@ -92,10 +93,10 @@ func TestHowHandlersEnd(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, offstagetest.NewStore(), Config{})
-				HandleResult(r.worker, c.handler, Timeout(time.Minute))
+				r := newRig(t, offstagetest.NewStore(), worker.Config{})
+				worker.HandleResult(r.worker, c.handler, worker.Timeout(time.Minute))
 				other := make(chan offstage.ID, 1)
-				HandleNamed(r.worker, "other", func(_ context.Context, job *offstage.Job[int]) error { other <- job.ID; return nil })
+				worker.HandleNamed(r.worker, "other", func(_ context.Context, job *offstage.Job[int]) error { other <- job.ID; return nil })
 				id, neighbour := r.enqueue(task{}), r.enqueue(offstage.Named("other", 1))
 				r.run()
 				got := r.await(id, c.state)
@@ -103,7 +104,7 @@ func TestHowHandlersEnd(t *testing.T) {
 				if last.Outcome != c.outcome || !strings.Contains(last.Error, c.says) || !strings.Contains(last.Trace, c.trace) {
 					t.Errorf("got %v %.200q trace %.50q; want %v, saying %q", last.Outcome, last.Error, last.Trace, c.outcome, c.says)
 				}
-				if len(last.Error) > maxText {
+				if len(last.Error) > worker.MaxText {
 					t.Errorf("the error has %d bytes", len(last.Error))
 				}
 				if got := <-other; got != neighbour {
@@ -117,13 +118,13 @@ func TestHowHandlersEnd(t *testing.T) {
 
 func TestTimeoutOfTheJobComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{})
+		r := newRig(t, offstagetest.NewStore(), worker.Config{})
 		left := make(chan time.Duration, 1)
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			deadline, _ := ctx.Deadline()
 			left <- time.Until(deadline)
 			return nil
-		}, Timeout(time.Hour))
+		}, worker.Timeout(time.Hour))
 		r.run()
 		r.await(r.enqueue(task{}, offstage.Timeout(time.Second)), offstage.Completed)
 		if got := <-left; got != time.Second {
@@ -136,8 +137,8 @@ func TestTimeoutOfTheJobComesFirst(t *testing.T) {
 func TestWhatMustNotStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := offstagetest.NewStore()
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		r.run()
 		unknown := r.enqueue(offstage.Named("nobody", 1))
 		if got := r.await(unknown, offstage.Blocked); got.Waits != offstage.WaitsKindUnknown || !got.Attempts[0].StartedAt.IsZero() || got.Errors != 0 {
@@ -156,8 +157,8 @@ func TestWhatMustNotStart(t *testing.T) {
 		r.await(paused, offstage.Completed)
 		r.endWell()
 
-		later := newRig(t, store, Config{})
-		HandleNamed(later.worker, "nobody", func(context.Context, *offstage.Job[int]) error { return nil })
+		later := newRig(t, store, worker.Config{})
+		worker.HandleNamed(later.worker, "nobody", func(context.Context, *offstage.Job[int]) error { return nil })
 		later.run()
 		later.await(unknown, offstage.Completed)
 		later.endWell()
@@ -166,11 +167,11 @@ func TestWhatMustNotStart(t *testing.T) {
 
 func TestArgsThatDoNotDecode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r := newRig(t, offstagetest.NewStore(), worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		r.run()
 		got := r.await(r.enqueue(offstage.Named("task", "text")), offstage.Retrying)
-		for _, part := range []string{`"task"`, "worker.task", "string"} {
+		for _, part := range []string{`"task"`, "worker_test.task", "string"} {
 			if !strings.Contains(got.Error, part) {
 				t.Errorf("error %q does not name %s", got.Error, part)
 			}
@@ -181,9 +182,9 @@ func TestArgsThatDoNotDecode(t *testing.T) {
 
 func TestLongArgsAreLoadedAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{})
+		r := newRig(t, offstagetest.NewStore(), worker.Config{})
 		text := strings.Repeat("long", 5000)
-		HandleNamed(r.worker, "long", func(_ context.Context, job *offstage.Job[string]) error {
+		worker.HandleNamed(r.worker, "long", func(_ context.Context, job *offstage.Job[string]) error {
 			if job.Args != text || len(job.Facts.Args) != len(text)+2 {
 				return errors.New("not what was enqueued")
 			}
@@ -198,9 +199,9 @@ func TestLongArgsAreLoadedAtTheStart(t *testing.T) {
 func TestCancelReachesARunningJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := offstagetest.NewStore()
-		r := newRig(t, struct{ offstage.Store }{store}, Config{}) // nothing wakes it
+		r := newRig(t, struct{ offstage.Store }{store}, worker.Config{}) // nothing wakes it
 		causes := make(chan error, 1)
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			<-ctx.Done()
 			causes <- context.Cause(ctx)
 			return ctx.Err()
@@ -226,8 +227,8 @@ func TestCancelReachesARunningJob(t *testing.T) {
 func TestMiddlewareAndCarriedValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen journal
-		layer := func(name string) Middleware {
-			return func(next HandlerFunc) HandlerFunc {
+		layer := func(name string) worker.Middleware {
+			return func(next worker.HandlerFunc) worker.HandlerFunc {
 				return func(ctx context.Context, job *offstage.Job[json.RawMessage]) (json.RawMessage, error) {
 					seen.add(name + " " + string(job.Args))
 					job.Args = json.RawMessage(`{"n":7}`)
@@ -237,8 +238,8 @@ func TestMiddlewareAndCarriedValues(t *testing.T) {
 				}
 			}
 		}
-		r := newRig(t, offstagetest.NewStore(), Config{Middleware: []Middleware{layer("outer"), layer("inner")}})
-		HandleResult(r.worker, func(ctx context.Context, job *offstage.Job[task]) (string, error) {
+		r := newRig(t, offstagetest.NewStore(), worker.Config{Middleware: []worker.Middleware{layer("outer"), layer("inner")}})
+		worker.HandleResult(r.worker, func(ctx context.Context, job *offstage.Job[task]) (string, error) {
 			if job.Args.N != 7 {
 				return "", errors.New("the middleware's arguments were lost")
 			}
@@ -263,7 +264,7 @@ func TestMiddlewareAndCarriedValues(t *testing.T) {
 func TestSuspectsRunOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := offstagetest.NewStore()
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		for range 3 {
 			r.enqueue(task{1})
 		}
@@ -271,7 +272,7 @@ func TestSuspectsRunOneAtATime(t *testing.T) {
 			die(t, store)
 		}
 		var seen journal
-		Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
+		worker.Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
 			if job.Args.N == 1 {
 				seen.add("begin")
 				tick(time.Minute)

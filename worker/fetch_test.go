@@ -1,4 +1,4 @@
-package worker
+package worker_test
 
 import (
 	"context"
@@ -12,15 +12,16 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/worker"
 )
 
 func TestHighPriorityHasAPoolOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{Pools: []Pool{
+		r := newRig(t, offstagetest.NewStore(), worker.Config{Pools: []worker.Pool{
 			{Name: "high", Queues: []string{"high"}, Slots: 10},
 			{Name: "shared", Queues: []string{"high", "low"}, Slots: 20},
 		}})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { tick(100 * time.Millisecond); return nil })
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { tick(100 * time.Millisecond); return nil })
 		for range 2000 {
 			r.enqueue(task{}, offstage.InQueue("low"))
 		}
@@ -43,10 +44,10 @@ func TestHighPriorityHasAPoolOfItsOwn(t *testing.T) {
 
 func TestStrictOrderInASharedPool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{Pools: []Pool{{Queues: []string{"high", "low"}, Slots: 7}}})
+		r := newRig(t, offstagetest.NewStore(), worker.Config{Pools: []worker.Pool{{Queues: []string{"high", "low"}, Slots: 7}}})
 		began := map[int][]time.Time{} // by rank
 		var mu sync.Mutex
-		HandleNamed(r.worker, "ranked", func(ctx context.Context, job *offstage.Job[int]) error {
+		worker.HandleNamed(r.worker, "ranked", func(ctx context.Context, job *offstage.Job[int]) error {
 			mu.Lock()
 			began[job.Args] = append(began[job.Args], time.Now())
 			mu.Unlock()
@@ -75,11 +76,11 @@ func TestStrictOrderInASharedPool(t *testing.T) {
 
 func TestWeightedPoolsShareByWeight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{Pools: []Pool{
-			{Queues: []string{"a", "b", "empty"}, Slots: 20, Order: Weighted, Weights: []int{3, 1, 5}},
+		r := newRig(t, offstagetest.NewStore(), worker.Config{Pools: []worker.Pool{
+			{Queues: []string{"a", "b", "empty"}, Slots: 20, Order: worker.Weighted, Weights: []int{3, 1, 5}},
 		}})
 		var a, b atomic.Int64
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			if job.Queue == "a" {
 				a.Add(1)
 			} else {
@@ -115,9 +116,9 @@ func TestANewJobStartsAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, c.store(), Config{})
+				r := newRig(t, c.store(), worker.Config{})
 				started := make(chan time.Time, 1)
-				Handle(r.worker, func(context.Context, *offstage.Job[task]) error { started <- time.Now(); return nil })
+				worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { started <- time.Now(); return nil })
 				r.run()
 				for range 20 {
 					tick(time.Minute + 77*time.Millisecond)
@@ -136,8 +137,8 @@ func TestANewJobStartsAtOnce(t *testing.T) {
 func TestAnIdleWorkerAsksLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		r.run()
 		r.await(r.enqueue(task{}), offstage.Completed)
 		tick(time.Minute)
@@ -175,9 +176,9 @@ func TestItSleepsBeforeItsLastLook(t *testing.T) {
 		if _, err := store.Store.Lead(t.Context(), leader, time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		r := newRig(t, mute{store}, Config{})
+		r := newRig(t, mute{store}, worker.Config{})
 		started := make(chan time.Time, 1)
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { started <- time.Now(); return nil })
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { started <- time.Now(); return nil })
 		// The enqueuer looks whether anybody sleeps just before the worker says so.
 		asked := make(chan time.Time, 1)
 		store.before(func(_ context.Context, call string, in any) error {
@@ -198,8 +199,8 @@ func TestItSleepsBeforeItsLastLook(t *testing.T) {
 func TestKnocksAreCalledOffWhileItIsBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{Pools: []Pool{{Queues: []string{"default"}, Slots: 2}}})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { tick(100 * time.Millisecond); return nil })
+		r := newRig(t, store, worker.Config{Pools: []worker.Pool{{Queues: []string{"default"}, Slots: 2}}})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { tick(100 * time.Millisecond); return nil })
 		var flips journal
 		store.before(func(_ context.Context, call string, in any) error {
 			if asleep, ok := in.(bool); ok && call == "Sleep" {
@@ -243,7 +244,7 @@ func (s *pendingStore) Claim(ctx context.Context, req offstage.ClaimRequest) (of
 func TestItKeepsLookingWhileTransactionsAreOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &pendingStore{tap: newTap()}
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		r.run()
 		tick(time.Minute)
 		store.pending.Store(true)
@@ -281,8 +282,8 @@ func TestShortJobsAreClaimedByTheBatch(t *testing.T) {
 			return nil
 		}
 		store.before(slow)
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		var last offstage.ID
 		for range 20_000 {
 			last = r.enqueue(task{})
@@ -310,8 +311,8 @@ func TestProcessesShareFairly(t *testing.T) {
 		var did [processes]atomic.Int64
 		var rigs []*rig
 		for i := range processes {
-			r := newRig(t, store, Config{Pools: []Pool{{Queues: []string{"default"}, Slots: 10}}})
-			Handle(r.worker, func(context.Context, *offstage.Job[task]) error { did[i].Add(1); tick(time.Millisecond); return nil })
+			r := newRig(t, store, worker.Config{Pools: []worker.Pool{{Queues: []string{"default"}, Slots: 10}}})
+			worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { did[i].Add(1); tick(time.Millisecond); return nil })
 			rigs = append(rigs, r)
 		}
 		var last offstage.ID

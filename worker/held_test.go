@@ -1,4 +1,4 @@
-package worker
+package worker_test
 
 import (
 	"context"
@@ -10,13 +10,14 @@ import (
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/faultstore"
 	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/worker"
 )
 
 func TestAClaimWhoseAnswerWasLostIsHandedBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := faultstore.Wrap(offstagetest.NewStore())
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		store.Break(faultstore.Fault{Method: "Claim", Mode: faultstore.After, Count: 1})
 		id := r.enqueue(task{})
 		began := time.Now()
@@ -38,8 +39,8 @@ func TestAClaimWhoseAnswerWasLostIsHandedBack(t *testing.T) {
 func TestAClaimThatIsCommittedAfterItsTimeoutIsHandedBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		// The server carries the first claim out long after the worker gave up.
 		late := false
 		store.before(func(ctx context.Context, call string, in any) error {
@@ -75,8 +76,8 @@ func TestAClaimThatIsCommittedAfterItsTimeoutIsHandedBack(t *testing.T) {
 func TestAClaimThatNobodyRemembersIsHandedBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		r.run()
 		worker := r.await(r.enqueue(task{}), offstage.Completed).Attempts[0].Worker
 		if err := r.client.PauseQueue(t.Context(), offstage.DefaultQueue); err != nil {
@@ -111,8 +112,8 @@ func (s slowAnswers) Claim(ctx context.Context, req offstage.ClaimRequest) (offs
 
 func TestAClaimInFlightIsNotTakenForAStray(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, slowAnswers{newTap()}, Config{})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r := newRig(t, slowAnswers{newTap()}, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		id := r.enqueue(task{})
 		r.run()
 		if got := r.await(id, offstage.Completed); len(got.Attempts) != 1 {
@@ -134,8 +135,8 @@ func (s lateBeats) Beat(ctx context.Context, worker offstage.WorkerID) (offstage
 func TestReleasedClaimsAreNotTakenForStrays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, lateBeats{store}, Config{Pools: []Pool{{Queues: []string{"default"}, Slots: 3}}})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { tick(7 * time.Millisecond); return nil })
+		r := newRig(t, lateBeats{store}, worker.Config{Pools: []worker.Pool{{Queues: []string{"default"}, Slots: 3}}})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { tick(7 * time.Millisecond); return nil })
 		var last offstage.ID
 		for range 3000 {
 			last = r.enqueue(task{})
@@ -154,7 +155,7 @@ func TestReleasedClaimsAreNotTakenForStrays(t *testing.T) {
 func TestAttemptsOfAClaimThatIsGoneAreCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		causes := hold(r)
 		id := r.enqueue(task{})
 		r.run()

@@ -1,4 +1,4 @@
-package worker
+package worker_test
 
 import (
 	"context"
@@ -11,13 +11,14 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/worker"
 )
 
 func TestOnChangeIsToldInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen journal
 		var r *rig
-		r = newRig(t, offstagetest.NewStore(), Config{OnChange: func(ctx context.Context, e Event) {
+		r = newRig(t, offstagetest.NewStore(), worker.Config{OnChange: func(ctx context.Context, e worker.Event) {
 			now := r.get(e.Job.ID).State
 			if e.To != offstage.Running && now != e.To {
 				t.Errorf("told of %v while the job is %v", e.To, now)
@@ -25,7 +26,7 @@ func TestOnChangeIsToldInOrder(t *testing.T) {
 			seen.add(fmt.Sprintf("%d %v>%v %v %s %s", e.Run, e.From, e.To, e.Outcome, e.Err, offstage.Carried(ctx, "who")))
 			panic("the hook's own")
 		}})
-		Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
+		worker.Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
 			if job.Run == 1 {
 				return errors.New("boom")
 			}
@@ -55,20 +56,20 @@ func TestOnChangeIsToldInOrder(t *testing.T) {
 func TestASlowHookHoldsFetchingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		r := newRig(t, offstagetest.NewStore(), Config{OnChange: func(context.Context, Event) { <-release }})
+		r := newRig(t, offstagetest.NewStore(), worker.Config{OnChange: func(context.Context, worker.Event) { <-release }})
 		var ran journal
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { ran.add(""); return nil })
-		for range 2 * behindBy {
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { ran.add(""); return nil })
+		for range 2 * worker.BehindBy {
 			r.enqueue(task{})
 		}
 		r.run()
 		tick(time.Minute)
-		if n := len(ran.all()); n > behindBy {
+		if n := len(ran.all()); n > worker.BehindBy {
 			t.Errorf("%d jobs ran though nobody was told", n)
 		}
 		close(release)
 		tick(time.Minute)
-		if n := len(ran.all()); n != 2*behindBy {
+		if n := len(ran.all()); n != 2*worker.BehindBy {
 			t.Errorf("%d jobs ran in the end", n)
 		}
 		r.endWell()

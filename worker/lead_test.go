@@ -1,8 +1,7 @@
-package worker
+package worker_test
 
 import (
 	"context"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/worker"
 )
 
 // leaders returns how many of the store's workers lead.
@@ -43,8 +43,8 @@ func (s *resignations) Lead(ctx context.Context, worker offstage.WorkerID, ttl t
 func TestOneLeadsAndAnotherTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &resignations{Store: offstagetest.NewStore()}
-		first, second := newRig(t, store, Config{}), newRig(t, store, Config{})
-		Handle(second.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		first, second := newRig(t, store, worker.Config{}), newRig(t, store, worker.Config{})
+		worker.Handle(second.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		first.run()
 		tick(time.Second)
 		second.run()
@@ -59,7 +59,7 @@ func TestOneLeadsAndAnotherTakesOver(t *testing.T) {
 		asked := time.Now()
 		id := second.enqueue(task{}, offstage.After(2*time.Second))
 		second.await(id, offstage.Completed)
-		if took := time.Since(asked); took > 2*time.Second+DefaultLease+time.Second {
+		if took := time.Since(asked); took > 2*time.Second+worker.DefaultLease+time.Second {
 			t.Errorf("after the leader's stop a job for 2s later ran after %v", took)
 		}
 		second.endWell()
@@ -73,15 +73,15 @@ func TestADeadLeaderIsReplaced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if term, err := store.Lead(t.Context(), dead, 2*DefaultLease); err != nil || term == 0 {
+		if term, err := store.Lead(t.Context(), dead, 2*worker.DefaultLease); err != nil || term == 0 {
 			t.Fatalf("term %d, %v", term, err)
 		}
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		died := time.Now()
 		r.run()
 		r.await(r.enqueue(task{}, offstage.After(time.Second)), offstage.Completed)
-		if took := time.Since(died); took > 3*DefaultLease+2*time.Second {
+		if took := time.Since(died); took > 3*worker.DefaultLease+2*time.Second {
 			t.Errorf("scheduled jobs ran again after %v", took)
 		}
 		r.endWell()
@@ -90,9 +90,9 @@ func TestADeadLeaderIsReplaced(t *testing.T) {
 
 func TestScheduledJobsRunOnTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{})
+		r := newRig(t, offstagetest.NewStore(), worker.Config{})
 		late := make(chan time.Duration, 1000)
-		Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
+		worker.Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
 			late <- time.Since(job.CreatedAt) - time.Duration(job.Args.N)*time.Millisecond
 			return nil
 		})
@@ -113,8 +113,8 @@ func TestScheduledJobsRunOnTime(t *testing.T) {
 
 func TestAShortRetryDoesNotWaitForTheNextLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{})
-		Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
+		r := newRig(t, offstagetest.NewStore(), worker.Config{})
+		worker.Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
 			if job.Run <= 10 {
 				return offstage.RetryAfter(50 * time.Millisecond)
 			}
@@ -149,25 +149,24 @@ func TestAStuckChoreDoesNotStopTheOthers(t *testing.T) {
 			done[chore] = append(done[chore], time.Now())
 			return nil
 		})
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		r.run()
 		tick(5 * time.Minute)
 		r.endWell()
-		for _, duty := range append(slices.Clone(duties), duty{offstage.Promote, promoteEvery, 0}) {
-			if duty.chore == offstage.Prune {
+		for chore, longest := range worker.Duties() {
+			if chore == offstage.Prune {
 				continue
 			}
-			times := done[duty.chore]
+			times := done[chore]
 			if len(times) < 2 {
-				t.Errorf("%v was done %d times in five minutes", duty.chore, len(times))
+				t.Errorf("%v was done %d times in five minutes", chore, len(times))
 			}
-			longest := duty.every
-			if duty.chore != offstage.Promote {
-				longest += choreTime
+			if chore != offstage.Promote {
+				longest += worker.ChoreTime
 			}
 			for i := 1; i < len(times); i++ {
 				if gap := times[i].Sub(times[i-1]); gap > longest {
-					t.Errorf("%v paused for %v; want at most %v", duty.chore, gap, longest)
+					t.Errorf("%v paused for %v; want at most %v", chore, gap, longest)
 				}
 			}
 		}
@@ -177,8 +176,8 @@ func TestAStuckChoreDoesNotStopTheOthers(t *testing.T) {
 func TestATermThatIsOverIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		r.run()
 		tick(time.Second)
 		store.before(func(_ context.Context, call string, in any) error {
@@ -219,7 +218,7 @@ func TestSweepsAreTheLeaders(t *testing.T) {
 			}
 			return nil
 		})
-		first, second := newRig(t, store, Config{}), newRig(t, store, Config{})
+		first, second := newRig(t, store, worker.Config{}), newRig(t, store, worker.Config{})
 		first.run()
 		tick(time.Second)
 		second.run()
@@ -261,14 +260,14 @@ func TestTheLeaderSweepsAfterADeath(t *testing.T) {
 			}
 			return nil
 		})
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		r.run()
 		tick(2 * time.Second)
 		if _, err := store.Store.Register(t.Context(), offstage.WorkerInfo{Name: "dies at once"}); err != nil {
 			t.Fatal(err)
 		}
 		before := sweeps.Load()
-		tick(DefaultLease + 3*time.Second)
+		tick(worker.DefaultLease + 3*time.Second)
 		if n := sweeps.Load() - before; n != 1 {
 			t.Errorf("%d sweeps after a death; want one", n)
 		}

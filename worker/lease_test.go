@@ -1,21 +1,23 @@
-package worker
+package worker_test
 
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/worker"
 )
 
 // hold registers a handler that runs until its context ends, and returns where
 // the causes come out.
 func hold(r *rig) <-chan error {
 	causes := make(chan error, 1000)
-	Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+	worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 		<-ctx.Done()
 		causes <- context.Cause(ctx)
 		return ctx.Err()
@@ -32,7 +34,7 @@ func TestSilenceCancelsBeforeTheLeaseEnds(t *testing.T) {
 	for _, lease := range []time.Duration{5 * time.Second, time.Second, 30 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			store := newTap()
-			r := newRig(t, store, Config{Lease: lease})
+			r := newRig(t, store, worker.Config{Lease: lease})
 			causes := hold(r)
 			id := r.enqueue(task{})
 			r.run()
@@ -60,9 +62,9 @@ func TestSilenceCancelsBeforeTheLeaseEnds(t *testing.T) {
 func TestAServerThatIsDownCancelsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		done := make(chan struct{})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			if job.Args.N == 1 {
 				<-done
 			}
@@ -109,7 +111,7 @@ func TestAServerThatIsDownCancelsNothing(t *testing.T) {
 func TestOneThatWasTakenForDeadBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		causes := hold(r)
 		id := r.enqueue(task{})
 		r.run()
@@ -134,28 +136,18 @@ func TestOneThatWasTakenForDeadBeginsAnew(t *testing.T) {
 func TestNothingStartsOnAnInvalidLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		// A claim is answered just after the machine was suspended for an hour:
 		// monotonic time has hardly moved.
-		var jump time.Duration
-		suspended := make(chan struct{})
-		r.worker.clock = func() moment {
-			at := now()
-			select {
-			case <-suspended:
-				at.wall = at.wall.Add(jump)
-			default:
-			}
-			return at
-		}
+		var jump atomic.Int64
+		r.worker.SetWall(func() time.Duration { return time.Duration(jump.Load()) })
 		var order journal
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { order.add("start"); return nil })
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { order.add("start"); return nil })
 		r.run()
 		tick(500 * time.Millisecond)
 		store.before(func(_ context.Context, call string, _ any) error {
-			if call == "Claim" && jump == 0 {
-				jump = time.Hour
-				close(suspended)
+			if call == "Claim" {
+				jump.Store(int64(time.Hour))
 			}
 			if call == "Beat" {
 				order.add("beat")
@@ -173,22 +165,14 @@ func TestNothingStartsOnAnInvalidLease(t *testing.T) {
 func TestAClockThatIsSetCancelsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
-		set := make(chan struct{})
-		r.worker.clock = func() moment {
-			at := now()
-			select {
-			case <-set:
-				at.wall = at.wall.Add(time.Hour)
-			default:
-			}
-			return at
-		}
+		r := newRig(t, store, worker.Config{})
+		var jump atomic.Int64
+		r.worker.SetWall(func() time.Duration { return time.Duration(jump.Load()) })
 		causes := hold(r)
 		id := r.enqueue(task{})
 		r.run()
 		r.await(id, offstage.Running)
-		close(set)
+		jump.Store(int64(time.Hour))
 		tick(time.Minute)
 		select {
 		case cause := <-causes:
@@ -199,66 +183,10 @@ func TestAClockThatIsSetCancelsNothing(t *testing.T) {
 	})
 }
 
-func TestSuspendedAndThenCutOffIsCancelledSoon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLease(Config{Lease: 5 * time.Second, Beat: time.Second}, now)
-		var jump time.Duration
-		l.clock = func() moment {
-			at := now()
-			at.wall = at.wall.Add(jump)
-			return at
-		}
-		l.open(&session{id: 1}, l.clock())
-		tick(time.Second)
-		jump = time.Hour
-		if lost, beat, _ := l.silent(); lost || !beat {
-			t.Errorf("just after the jump: lost %v, beat %v; want a beat to find out", lost, beat)
-		}
-		l.heard(l.clock(), lost)
-		tick(l.margin + time.Millisecond)
-		if lost, _, _ := l.silent(); !lost {
-			t.Error("no beat got through, yet the handlers go on")
-		}
-	})
-}
-
-func TestLeaseThroughOutages(t *testing.T) {
-	// Each step is one beat, a second after the one before.
-	cases := []struct {
-		name  string
-		beats []error
-		lost  bool
-	}{
-		{"all well", []error{nil, nil, nil, nil, nil, nil}, false},
-		{"silence", []error{lost, lost, lost, lost}, true},
-		{"three are not enough", []error{lost, lost, lost}, false},
-		{"down", []error{down, down, down, down, down, down, down, down}, false},
-		{"broken, then down", []error{lost, down, down, down, down, down, down}, false},
-		{"a long outage, then slow to return", []error{lost, down, down, down, down, down, lost}, false},
-		{"one answer of down in a silence", []error{lost, lost, down, lost}, true},
-		{"a long outage, then silence", []error{down, down, down, down, down, down, lost, lost, lost, lost}, true},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				l := newLease(Config{Lease: 5 * time.Second, Beat: time.Second}, now)
-				l.open(&session{id: 1}, l.clock())
-				for _, answer := range c.beats {
-					tick(time.Second)
-					l.heard(l.clock(), answer)
-				}
-				if lost, _, _ := l.silent(); lost != c.lost {
-					t.Errorf("lost %v; want %v", lost, c.lost)
-				}
-			})
-		})
-	}
-}
-
 func TestShortLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{Lease: MinLease})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { tick(time.Minute); return ctx.Err() })
+		r := newRig(t, offstagetest.NewStore(), worker.Config{Lease: worker.MinLease})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { tick(time.Minute); return ctx.Err() })
 		id := r.enqueue(task{})
 		r.run()
 		if got := r.await(id, offstage.Completed); got.Run != 1 {

@@ -1,4 +1,4 @@
-package worker
+package worker_test
 
 import (
 	"context"
@@ -10,14 +10,15 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/worker"
 )
 
 // logged runs a handler that logs, and returns what was kept with its attempt.
 func logged(t *testing.T, own *lines, handler func(ctx context.Context)) (kept []offstage.LogLine) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{Logger: own.logger()})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		r := newRig(t, offstagetest.NewStore(), worker.Config{Logger: own.logger()})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			handler(ctx)
 			return errors.New("over")
 		})
@@ -70,14 +71,14 @@ func TestLogLinesAreKeptWithTheAttempt(t *testing.T) {
 func TestOnlyTheFirstLinesAreKept(t *testing.T) {
 	var own lines
 	kept := logged(t, &own, func(ctx context.Context) {
-		for range maxLogLines + 23 {
+		for range worker.MaxLogLines + 23 {
 			offstage.Logger(ctx).Info("line")
 		}
 	})
-	if n := len(kept); n != maxLogLines+1 || kept[n-1].Message != "23 more lines were dropped" {
+	if n := len(kept); n != worker.MaxLogLines+1 || kept[n-1].Message != "23 more lines were dropped" {
 		t.Errorf("%d lines, the last is %+v", len(kept), kept[len(kept)-1])
 	}
-	if n := own.count("msg=line"); n != maxLogLines+23 {
+	if n := own.count("msg=line"); n != worker.MaxLogLines+23 {
 		t.Errorf("the worker's log has %d lines", n)
 	}
 	kept = logged(t, &own, func(ctx context.Context) {

@@ -1,4 +1,4 @@
-package worker
+package worker_test
 
 import (
 	"context"
@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/worker"
 )
 
 func TestProgressIsStoredAtMostFourTimesASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			for n := range int64(1_000_000) {
 				offstage.Progress(ctx, n+1, 1_000_000, "counting")
 				if n%1000 == 0 {
@@ -54,8 +55,8 @@ func TestProgressOutlivesAFailureToStoreIt(t *testing.T) {
 			}
 			return nil
 		})
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			offstage.Progress(ctx, 1, 0, "once \x00")
 			tick(20 * time.Second)
 			return nil
@@ -73,12 +74,11 @@ func TestProgressOutlivesAFailureToStoreIt(t *testing.T) {
 }
 
 func BenchmarkProgress(b *testing.B) {
-	w, err := New(newTap(), Config{})
+	w, err := worker.New(newTap(), worker.Config{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	e := w.engine()
-	x := e.newExecution(&attempt{})
+	x := w.ReportProgress()
 	for b.Loop() {
 		x.Progress(1, 2, "message")
 	}

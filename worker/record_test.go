@@ -1,4 +1,4 @@
-package worker
+package worker_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/faultstore"
 	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/worker"
 )
 
 // refusing makes a Finish answer bad data while a result of it holds what is bad.
@@ -35,11 +36,11 @@ func TestBadDataIsFoundAndItsNeighboursAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
 		store.before(refusing(func(result offstage.Result) bool { return string(result.Value) == "13" }))
-		r := newRig(t, store, Config{})
-		HandleResult(r.worker, func(ctx context.Context, job *offstage.Job[task]) (int, error) {
+		r := newRig(t, store, worker.Config{})
+		worker.HandleResult(r.worker, func(ctx context.Context, job *offstage.Job[task]) (int, error) {
 			offstage.Logger(ctx).Info("hello")
 			return job.Args.N, nil
-		}, Retry(offstage.RetryPolicy{MaxAttempts: 1}))
+		}, worker.Retry(offstage.RetryPolicy{MaxAttempts: 1}))
 		var ids []offstage.ID
 		for n := range 50 {
 			ids = append(ids, r.enqueue(task{n}))
@@ -63,8 +64,8 @@ func TestABadTextOfAFailureKeepsItsOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
 		store.before(refusing(func(result offstage.Result) bool { return result.Error == "bad" }))
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { return offstage.Cancel(errors.New("bad")) })
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { return offstage.Cancel(errors.New("bad")) })
 		r.run()
 		if got := r.await(r.enqueue(task{}), offstage.Cancelled); !strings.Contains(got.Error, "could not be stored") {
 			t.Errorf("recorded as %q", got.Error)
@@ -77,8 +78,8 @@ func TestWhatCannotBeStoredAtAllHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
 		var log lines
-		r := newRig(t, store, Config{Logger: log.logger()})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{Logger: log.logger()})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { return nil })
 		bad := r.enqueue(task{1})
 		store.before(refusing(func(result offstage.Result) bool { return result.Job == bad }))
 		good := r.enqueue(task{2})
@@ -95,8 +96,8 @@ func TestAResultIsRecordedOnceThoughTheAnswerIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := faultstore.Wrap(offstagetest.NewStore())
 		var seen journal
-		r := newRig(t, store, Config{OnChange: func(_ context.Context, e Event) { seen.add(e.To.String()) }})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{OnChange: func(_ context.Context, e worker.Event) { seen.add(e.To.String()) }})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { return nil })
 		store.Break(faultstore.Fault{Method: "Finish", Mode: faultstore.After, Count: 3})
 		id := r.enqueue(task{})
 		r.run()
@@ -114,8 +115,8 @@ func TestAResultIsRecordedOnceThoughTheAnswerIsLost(t *testing.T) {
 func TestFinishedResultsComeBeforeNewClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { return nil })
 		r.run()
 		tick(time.Second)
 		var failing atomic.Bool
@@ -148,9 +149,9 @@ func TestFinishedResultsComeBeforeNewClaims(t *testing.T) {
 func TestFetchingWaitsWhenResultsPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{Pools: []Pool{{Queues: []string{"default"}, Slots: 10}}})
+		r := newRig(t, store, worker.Config{Pools: []worker.Pool{{Queues: []string{"default"}, Slots: 10}}})
 		var ran journal
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { ran.add(""); return nil })
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { ran.add(""); return nil })
 		var last offstage.ID
 		for range 1000 {
 			last = r.enqueue(task{})
@@ -198,10 +199,10 @@ func TestCompletionsAndLongArgsOutliveFaults(t *testing.T) {
 func failFor(t *testing.T, fault faultstore.Fault) {
 	inner := offstagetest.NewStore()
 	store := faultstore.Wrap(inner)
-	r := newRig(t, store, Config{Pools: []Pool{{Queues: []string{"default"}, Slots: 5}}})
+	r := newRig(t, store, worker.Config{Pools: []worker.Pool{{Queues: []string{"default"}, Slots: 5}}})
 	r.client = offstage.NewClient(inner)
 	long := strings.Repeat("x", 10_000)
-	HandleNamed(r.worker, "text", func(ctx context.Context, job *offstage.Job[string]) error {
+	worker.HandleNamed(r.worker, "text", func(ctx context.Context, job *offstage.Job[string]) error {
 		offstage.Progress(ctx, 1, 2, "half")
 		tick(300 * time.Millisecond)
 		if job.Run%2 == 1 {

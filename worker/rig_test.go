@@ -1,4 +1,4 @@
-package worker
+package worker_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/worker"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,19 +30,19 @@ type rig struct {
 	*testing.T
 	store  offstage.Store
 	client *offstage.Client
-	worker *Worker
+	worker *worker.Worker
 	stop   context.CancelFunc
 	ended  chan error
 }
 
 // newRig makes a worker that does not run yet. Its log is thrown away unless
 // the configuration has one.
-func newRig(t *testing.T, store offstage.Store, config Config) *rig {
+func newRig(t *testing.T, store offstage.Store, config worker.Config) *rig {
 	t.Helper()
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	w, err := New(store, config)
+	w, err := worker.New(store, config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package worker
+package worker_test
 
 import (
 	"context"
@@ -11,13 +11,14 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/worker"
 )
 
 func TestStopGivesGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{Pools: []Pool{{Queues: []string{"default"}, Slots: 2}}})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		r := newRig(t, store, worker.Config{Pools: []worker.Pool{{Queues: []string{"default"}, Slots: 2}}})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			select {
 			case <-time.After(time.Duration(job.Args.N) * time.Second):
 				return nil
@@ -30,8 +31,8 @@ func TestStopGivesGrace(t *testing.T) {
 		r.await(long, offstage.Running)
 		began := time.Now()
 		r.endWell()
-		if took := time.Since(began); took != DefaultGrace {
-			t.Errorf("Run took %v to return; want the grace period of %v", took, DefaultGrace)
+		if took := time.Since(began); took != worker.DefaultGrace {
+			t.Errorf("Run took %v to return; want the grace period of %v", took, worker.DefaultGrace)
 		}
 		if got := r.get(short); got.State != offstage.Completed {
 			t.Errorf("the short job is %v", got.State)
@@ -52,7 +53,7 @@ func TestStopGivesGrace(t *testing.T) {
 
 func TestStopNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{})
+		r := newRig(t, offstagetest.NewStore(), worker.Config{})
 		causes := hold(r)
 		id := r.enqueue(task{})
 		r.run()
@@ -85,7 +86,7 @@ func TestStopNowThoughAClaimHangs(t *testing.T) {
 			}
 			return nil
 		})
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		r.run()
 		tick(100 * time.Millisecond)
 		began := time.Now()
@@ -93,7 +94,7 @@ func TestStopNowThoughAClaimHangs(t *testing.T) {
 		if err := <-r.ended; err != nil {
 			t.Error(err)
 		}
-		if took := time.Since(began); took > stopTime {
+		if took := time.Since(began); took > worker.StopTime {
 			t.Errorf("Run took %v to return", took)
 		}
 		r.stop()
@@ -102,7 +103,7 @@ func TestStopNowThoughAClaimHangs(t *testing.T) {
 
 func TestWithoutGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{Grace: -1})
+		r := newRig(t, offstagetest.NewStore(), worker.Config{Grace: -1})
 		hold(r)
 		id := r.enqueue(task{})
 		r.run()
@@ -118,9 +119,9 @@ func TestWithoutGrace(t *testing.T) {
 func TestADeafHandlerIsNamedAndItsJobHandedBackLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		wake := make(chan struct{})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
 			if job.Args.N == 1 {
 				<-wake
 			}
@@ -139,7 +140,7 @@ func TestADeafHandlerIsNamedAndItsJobHandedBackLast(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("task (job %d)", deaf)) {
 			t.Errorf("Run returned %v; want the handler's kind and job", err)
 		}
-		if took := time.Since(began); took != DefaultGrace+time.Second {
+		if took := time.Since(began); took != worker.DefaultGrace+time.Second {
 			t.Errorf("Run took %v; want a second more than the grace period", took)
 		}
 		if got := r.get(deaf); got.State != offstage.Ready || got.Errors != 0 || got.Attempts[0].Outcome != offstage.OutcomeInterrupted {
@@ -160,8 +161,8 @@ func TestADeafHandlerIsNamedAndItsJobHandedBackLast(t *testing.T) {
 func TestADeafHandlerIsReportedAndKeepsItsSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lines
-		r := newRig(t, offstagetest.NewStore(), Config{Logger: log.logger(), Pools: []Pool{{Queues: []string{"default"}, Slots: 1}}})
-		Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { tick(time.Minute); return nil }, Timeout(time.Second))
+		r := newRig(t, offstagetest.NewStore(), worker.Config{Logger: log.logger(), Pools: []worker.Pool{{Queues: []string{"default"}, Slots: 1}}})
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { tick(time.Minute); return nil }, worker.Timeout(time.Second))
 		first, second := r.enqueue(task{}), r.enqueue(task{})
 		r.run()
 		r.await(first, offstage.Running)
@@ -180,9 +181,9 @@ func TestADeafHandlerIsReportedAndKeepsItsSlot(t *testing.T) {
 func TestClaimedButNotStartedIsHandedBackAtTheStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		started := make(chan struct{}, 10)
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error {
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error {
 			started <- struct{}{}
 			tick(5 * time.Second)
 			return nil
@@ -231,8 +232,8 @@ func TestStopWhileTheStoreIsAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newTap()
-				r := newRig(t, store, Config{})
-				Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { tick(3 * time.Second); return nil })
+				r := newRig(t, store, worker.Config{})
+				worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error { tick(3 * time.Second); return nil })
 				id := r.enqueue(task{})
 				r.run()
 				r.await(id, offstage.Running)
@@ -242,7 +243,7 @@ func TestStopWhileTheStoreIsAway(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), "1 results") {
 					t.Errorf("Run returned %v; want that a result was not taken", err)
 				}
-				if took := time.Since(began); took > DefaultGrace+2*time.Second {
+				if took := time.Since(began); took > worker.DefaultGrace+2*time.Second {
 					t.Errorf("Run took %v", took)
 				}
 			})
@@ -253,7 +254,7 @@ func TestStopWhileTheStoreIsAway(t *testing.T) {
 func TestAClosedStoreEndsTheWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := offstagetest.NewStore()
-		r := newRig(t, store, Config{})
+		r := newRig(t, store, worker.Config{})
 		causes := hold(r)
 		r.run()
 		r.await(r.enqueue(task{}), offstage.Running)
@@ -274,8 +275,8 @@ func TestRunBeforeTheStoreIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
 		store.before(failAll(down))
-		r := newRig(t, store, Config{})
-		Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		r.run()
 		id := r.enqueue(task{})
 		tick(time.Minute)
@@ -284,7 +285,7 @@ func TestRunBeforeTheStoreIsThere(t *testing.T) {
 		r.endWell()
 
 		store.before(failAll(lost))
-		never := newRig(t, store, Config{})
+		never := newRig(t, store, worker.Config{})
 		never.run()
 		tick(time.Second)
 		never.endWell()
@@ -293,7 +294,7 @@ func TestRunBeforeTheStoreIsThere(t *testing.T) {
 
 func TestRunTwiceAndStopFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, offstagetest.NewStore(), Config{})
+		r := newRig(t, offstagetest.NewStore(), worker.Config{})
 		r.worker.Stop(false)
 		r.run()
 		if err := <-r.ended; err != nil {
