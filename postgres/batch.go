@@ -180,8 +180,8 @@ const moveSQL = `WITH b AS MATERIALIZED (
 	INSERT INTO offstage.scheduled (run_at, job, queue, priority, run)
 	SELECT run_at, job, queue, priority, 1 FROM gone WHERE run_at > coalesce($1::timestamptz, statement_timestamp())
 ), due AS (
-	INSERT INTO offstage.ready (queue, priority, job, since, run)
-	SELECT queue, priority, job, run_at, 1 FROM gone WHERE run_at <= coalesce($1::timestamptz, statement_timestamp())
+	INSERT INTO offstage.ready (queue, lane, job, since, run)
+	SELECT queue, priority * 2 + 1, job, run_at, 1 FROM gone WHERE run_at <= coalesce($1::timestamptz, statement_timestamp())
 )
 SELECT id, (SELECT count(*) FROM page) FROM b`
 

@@ -57,8 +57,8 @@ const unblockSQL = `WITH able AS (
 ), gone AS (
 	DELETE FROM offstage.parked WHERE ctid = ANY (ARRAY(SELECT tid FROM page)) RETURNING queue, priority, job, run, errors, lost
 ), put AS (
-	INSERT INTO offstage.ready (queue, priority, job, since, run, errors, lost)
-	SELECT queue, priority, job, coalesce($1::timestamptz, statement_timestamp()), run, errors, lost FROM gone RETURNING job
+	INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
+	SELECT queue, priority * 2 + 1, job, coalesce($1::timestamptz, statement_timestamp()), run, errors, lost FROM gone RETURNING job
 )
 SELECT count(*) FROM put`
 

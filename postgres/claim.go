@@ -25,24 +25,22 @@ const inlineArgs = 8 << 10
 // picked is deleted by its place in the table and named by one claim row.
 //
 // $1 time, $2 worker, $3 seq, $4 slots of each pool; for each stretch $5 its
-// pool, $6 queue, $7–$10 the place above which and $11–$13 below which it lies.
+// pool, $6 queue, $7 first and $8 last lane, $9 and $10 the key in the first lane
+// after which it begins.
 //
 // The first row is a header: the snapshot in extra, paused queues in args. Then
 // come the jobs in the order in which they were picked; facts are null if gone.
 const claimSQL = `WITH picked AS MATERIALIZED (
 	SELECT p.* FROM unnest($4::int[]) WITH ORDINALITY AS pool (slots, nr)
 	CROSS JOIN LATERAL (
-		SELECT s.nr, q.* FROM unnest($5::int[], $6::int[], $7::smallint[], $8::smallint[], $9::xid8[], $10::bigint[],
-			$11::smallint[], $12::smallint[], $13::xid8[]) WITH ORDINALITY
-			AS s (pool, queue, lo_priority, lo_band, lo_xid, lo_job, hi_priority, hi_band, hi_xid, nr)
+		SELECT s.nr, q.* FROM unnest($5::int[], $6::int[], $7::smallint[], $8::smallint[], $9::xid8[], $10::bigint[])
+			WITH ORDINALITY AS s (pool, queue, first, last, xid, job, nr)
 		CROSS JOIN LATERAL (
-			SELECT r.ctid AS tid, r.priority, r.band, r.xid, r.job, r.run, r.errors, r.lost
+			SELECT r.ctid AS tid, r.lane, r.xid, r.job, r.run, r.errors, r.lost
 			FROM offstage.ready r
-			WHERE r.queue = s.queue
-				AND (r.priority, r.band, r.xid, r.job) > (s.lo_priority, s.lo_band, s.lo_xid, s.lo_job)
-				AND (r.priority, r.band, r.xid) < (s.hi_priority, s.hi_band, s.hi_xid)
+			WHERE r.queue = s.queue AND (r.lane, r.xid, r.job) > (s.first, s.xid, s.job) AND r.lane <= s.last
 				AND r.xmax IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid
-			ORDER BY r.priority, r.band, r.xid, r.job
+			ORDER BY r.lane, r.xid, r.job
 			LIMIT pool.slots FOR UPDATE SKIP LOCKED
 		) q
 		WHERE s.pool = pool.nr AND s.queue <> ALL (ARRAY(SELECT id FROM offstage.queue WHERE paused))
@@ -58,11 +56,11 @@ const claimSQL = `WITH picked AS MATERIALIZED (
 		CASE WHEN EXISTS (SELECT FROM gone WHERE lost <> 0) THEN ARRAY(SELECT lost FROM gone) END
 	WHERE EXISTS (SELECT FROM gone)
 )
-SELECT 0::bigint, 0::bigint, '0'::xid8, 0::smallint, 0::smallint, 0, 0, 0, NULL::int, NULL::int, NULL::bigint,
+SELECT 0::bigint, 0::bigint, '0'::xid8, 0::smallint, 0, 0, 0, NULL::int, NULL::int, NULL::bigint,
 	coalesce($1::timestamptz, statement_timestamp()), NULL::bytea, pg_current_snapshot()::text,
 	ARRAY(SELECT id FROM offstage.queue WHERE paused)::text, 0
 UNION ALL
-SELECT p.nr, p.job, p.xid, p.priority, p.band, p.run, p.errors, p.lost, j.kind, j.max_attempts, j.timeout,
+SELECT p.nr, p.job, p.xid, p.lane, p.run, p.errors, p.lost, j.kind, j.max_attempts, j.timeout,
 	j.created_at, j.uniq_key, j.extra, j.args,
 	CASE WHEN j.deferred THEN 1 ELSE 0 END
 	+ CASE WHEN (SELECT true FROM offstage.cancel LIMIT 1)
@@ -94,9 +92,13 @@ func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.
 	s.open.add(req.Worker, req.Seq)
 	var got fetched
 	err = s.send(ctx, s.work, unit{op: "claim jobs", build: func(b *pgx.Batch) {
+		if len(plan.moves) > 0 {
+			b.Queue(s.sql(moveLateSQL), plan.late()...)
+		}
 		if plan.sweep {
 			b.Queue(s.sql(sweepSQL), numbers(plan.queues))
 		}
+		plan.sent = time.Now()
 		b.Queue(s.sql(claimSQL), plan.params(s.now())...).Query(func(rows pgx.Rows) error {
 			got = fetched{}
 			return got.scan(rows, plan)
@@ -109,8 +111,9 @@ func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.
 	if len(got.picks) == 0 {
 		s.open.remove(req.Worker, req.Seq)
 	}
-	s.learnFrom(plan, &got)
-	claim := offstage.Claim{Seq: req.Seq, Pending: s.sleepers.pending(req.Worker, slept, got.snapshot)}
+	s.hints.moved(plan.epoch, plan.moves)
+	late := s.learnFrom(plan, &got)
+	claim := offstage.Claim{Seq: req.Seq, Pending: s.sleepers.pending(req.Worker, slept, got.snapshot) || late}
 	claim.Jobs, err = s.named(ctx, plan, got.picks)
 	return claim, err
 }
@@ -120,7 +123,9 @@ type fetchPlan struct {
 	offstage.ClaimRequest
 	epoch     int64
 	sweep     bool
+	sent      time.Time
 	queues    []int32   // all that are served, each once
+	moves     []late    // what is to be moved first
 	stretches []stretch // in the order in which they are walked
 }
 
@@ -129,7 +134,6 @@ type fetchPlan struct {
 func (s *Store) plan(ctx context.Context, req offstage.ClaimRequest) (*fetchPlan, error) {
 	p := &fetchPlan{ClaimRequest: req, epoch: s.epoch.Load()}
 	p.sweep = s.hints.sweepDue() || req.Sweep
-	now := time.Now()
 	byQueue := map[int32][]stretch{}
 	for i, pool := range req.Pools {
 		queues, _, err := s.intern(ctx, pool.Queues, nil)
@@ -139,9 +143,10 @@ func (s *Store) plan(ctx context.Context, req offstage.ClaimRequest) (*fetchPlan
 		for _, queue := range queues {
 			stretches, planned := byQueue[queue]
 			if !planned {
-				stretches = s.hints.plan(queue, p.epoch, now)
+				var moves []late
+				stretches, moves = s.hints.plan(queue, p.epoch)
 				byQueue[queue] = stretches
-				p.queues = append(p.queues, queue)
+				p.queues, p.moves = append(p.queues, queue), append(p.moves, moves...)
 			}
 			for _, st := range stretches {
 				st.pool = i
@@ -160,22 +165,28 @@ func (p *fetchPlan) params(now any) []any {
 		ints(p.Pools, func(r *offstage.PoolRequest) int64 { return int64(max(r.Slots, 0)) }),
 		of(func(st *stretch) int64 { return int64(st.pool) + 1 }),
 		of(func(st *stretch) int64 { return int64(st.queue) }),
-		of(func(st *stretch) int64 { return int64(st.lo.priority) }),
-		of(func(st *stretch) int64 { return int64(st.lo.band) }),
-		of(func(st *stretch) int64 { return int64(st.lo.xid) }),
-		of(func(st *stretch) int64 { return st.lo.job }),
-		of(func(st *stretch) int64 { return int64(st.hi.priority) }),
-		of(func(st *stretch) int64 { return int64(st.hi.band) }),
-		of(func(st *stretch) int64 { return int64(st.hi.xid) }),
+		of(func(st *stretch) int64 { return int64(st.first) }),
+		of(func(st *stretch) int64 { return int64(st.last) }),
+		of(func(st *stretch) int64 { return int64(st.after.xid) }),
+		of(func(st *stretch) int64 { return st.after.job }),
+	}
+}
+
+// late returns the parameters of moveLateSQL.
+func (p *fetchPlan) late() []any {
+	return []any{
+		ints(p.moves, func(m *late) int64 { return int64(m.queue) }),
+		ints(p.moves, func(m *late) int64 { return int64(m.lane) }),
+		ints(p.moves, func(m *late) int64 { return int64(m.xid) }),
 	}
 }
 
 // pick is one job that a claim took.
 type pick struct {
-	job   offstage.ClaimedJob
-	nr    int // the stretch, from 1
-	place place
-	kind  int32
+	job  offstage.ClaimedJob
+	nr   int // the stretch, from 1
+	at   place
+	kind int32
 }
 
 // fetched is what claimSQL answered.
@@ -190,14 +201,14 @@ func (f *fetched) scan(rows pgx.Rows, plan *fetchPlan) error {
 	var (
 		nr, job, timeout  *int64
 		xid               uint64
-		priority, band    int16
+		lane              int16
 		run, errs, lost   int
 		kind, maxAttempts *int32
 		created           *time.Time
 		uniqueKey         []byte
 		extra, args       *string
 		flags             int
-		targets           = []any{&nr, &job, &xid, &priority, &band, &run, &errs, &lost, &kind, &maxAttempts, &timeout, &created, &uniqueKey, &extra, &args, &flags}
+		targets           = []any{&nr, &job, &xid, &lane, &run, &errs, &lost, &kind, &maxAttempts, &timeout, &created, &uniqueKey, &extra, &args, &flags}
 	)
 	for header := true; rows.Next(); header = false {
 		if err := rows.Scan(targets...); err != nil {
@@ -210,9 +221,9 @@ func (f *fetched) scan(rows pgx.Rows, plan *fetchPlan) error {
 			continue
 		}
 		st := &plan.stretches[*nr-1]
-		p := pick{nr: int(*nr), place: place{lane{priority, band}, key{xid, *job}}}
+		p := pick{nr: int(*nr), at: place{lane, key{xid, *job}}}
 		p.job = offstage.ClaimedJob{
-			Facts: offstage.Facts{ID: offstage.ID(*job), Priority: int(priority)}, Pool: st.pool,
+			Facts: offstage.Facts{ID: offstage.ID(*job), Priority: int(lane / 2)}, Pool: st.pool,
 			Run: run, Errors: errs, Lost: lost,
 			ArgsDeferred: flags&flagDeferred != 0, CancelAsked: flags&flagCancelAsked != 0, KindPaused: flags&flagKindPaused != 0,
 		}
@@ -263,35 +274,39 @@ func readExtra(extra *offstage.Extra, text *string) error {
 // micros is a stored duration.
 func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
-// learnFrom moves the hints of each queue, by what each pool saw of it.
-func (s *Store) learnFrom(plan *fetchPlan, got *fetched) {
-	taken := make([]int, len(plan.Pools))    // jobs by pool
-	last := make([]*pick, len(plan.Pools))   // the last job by pool
-	ends := make(map[int]*place, len(taken)) // the last job by stretch
+// learnFrom moves the hints of each queue, by what each pool saw of it, and
+// reports whether jobs have come behind them.
+func (s *Store) learnFrom(plan *fetchPlan, got *fetched) (late bool) {
+	taken := make([]int, len(plan.Pools))  // jobs by pool
+	last := make([]*pick, len(plan.Pools)) // the last job by pool
+	used := map[int32][]int16{}            // lanes by queue
 	for i := range got.picks {
 		p := &got.picks[i]
 		taken[p.job.Pool]++
 		last[p.job.Pool] = p
-		ends[p.nr] = &p.place
-	}
-	for from := 0; from < len(plan.stretches); {
-		queue, pool := plan.stretches[from].queue, plan.stretches[from].pool
-		full := taken[pool] >= plan.Pools[pool].Slots
-		to := from
-		var looks []look
-		for ; to < len(plan.stretches) && plan.stretches[to].queue == queue && plan.stretches[to].pool == pool; to++ {
-			nr := to + 1
-			looks = append(looks, look{
-				stretch: plan.stretches[to], last: ends[nr],
-				full: full && last[pool] != nil && last[pool].nr == nr,
-				done: !full || last[pool] != nil && nr <= last[pool].nr,
-			})
-		}
-		from = to
-		if !slices.Contains(got.paused, queue) {
-			s.hints.learn(queue, plan.epoch, got.snapshot, looks)
+		if queue := plan.stretches[p.nr-1].queue; !slices.Contains(used[queue], p.at.lane) {
+			used[queue] = append(used[queue], p.at.lane)
 		}
 	}
+	seen := map[int32][]sight{}
+	for i, st := range plan.stretches {
+		end := last[st.pool]
+		switch {
+		case taken[st.pool] < plan.Pools[st.pool].Slots || end != nil && i+1 < end.nr:
+			seen[st.queue] = append(seen[st.queue], sight{stretch: st})
+		case end != nil && i+1 == end.nr:
+			seen[st.queue] = append(seen[st.queue], sight{st, &end.at})
+		}
+	}
+	for _, queue := range plan.queues {
+		if slices.Contains(got.paused, queue) {
+			continue
+		}
+		if s.hints.learn(queue, plan.epoch, got.snapshot, plan.sent, seen[queue], used[queue]) {
+			late = true
+		}
+	}
+	return late
 }
 
 // named gives the picked jobs the names of their queues and kinds, and the
@@ -329,21 +344,35 @@ func (s *Store) named1(ctx context.Context, name func(int32) (string, bool), id 
 	return found, nil
 }
 
+// moveLateSQL moves the jobs of transactions $3 in lanes $2 of queues $1, which
+// committed behind the hints, to the end of their lanes.
+const moveLateSQL = `WITH late AS MATERIALIZED (
+	SELECT r.tid FROM unnest($1::int[], $2::smallint[], $3::xid8[]) u (queue, lane, xid) CROSS JOIN LATERAL (
+		SELECT ctid AS tid FROM offstage.ready
+		WHERE queue = u.queue AND lane = u.lane AND xid = u.xid ORDER BY job FOR UPDATE SKIP LOCKED
+	) r
+), gone AS (
+	DELETE FROM offstage.ready WHERE ctid = ANY (ARRAY(SELECT tid FROM late))
+	RETURNING queue, lane, job, since, run, errors, lost
+)
+INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
+SELECT queue, lane, job, since, run, errors, lost FROM gone`
+
 // sweepSQL moves what stands at the head of each priority of the queues $1 to
 // band 0 of a new transaction, where no hint hides it. Their order stays: they
 // were the first, and are. At most 1,000 jobs of each priority.
 const sweepSQL = `WITH head AS MATERIALIZED (
 	SELECT r.tid FROM unnest($1::int[]) q (id) CROSS JOIN generate_series(0, 9) p (n) CROSS JOIN LATERAL (
 		SELECT ctid AS tid FROM offstage.ready
-		WHERE queue = q.id AND priority = p.n::smallint
-		ORDER BY band, xid, job LIMIT 1000 FOR UPDATE SKIP LOCKED
+		WHERE queue = q.id AND lane >= (p.n * 2)::smallint AND lane <= (p.n * 2 + 1)::smallint
+		ORDER BY lane, xid, job LIMIT 1000 FOR UPDATE SKIP LOCKED
 	) r LIMIT 10000
 ), gone AS (
 	DELETE FROM offstage.ready WHERE ctid = ANY (ARRAY(SELECT tid FROM head))
-	RETURNING queue, priority, job, since, run, errors, lost
+	RETURNING queue, lane, job, since, run, errors, lost
 )
-INSERT INTO offstage.ready (queue, priority, band, job, since, run, errors, lost)
-SELECT queue, priority, 0, job, since, run, errors, lost FROM gone`
+INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
+SELECT queue, lane / 2 * 2, job, since, run, errors, lost FROM gone`
 
 // loadArgsSQL reads the arguments of job $1.
 const loadArgsSQL = `SELECT args FROM offstage.job WHERE id = $1::bigint`

@@ -43,7 +43,7 @@ FROM (
 SELECT $2::int, least(count(*), $4::int), least($3::int, $4::int), count(*) > $4::int OR $3::int > $4::int OR $5::boolean,
 	min(since), coalesce($1::timestamptz, statement_timestamp())
 FROM (
-	SELECT since FROM offstage.ready WHERE queue = $2::int ORDER BY priority, band, xid, job LIMIT $4::int + 1
+	SELECT since FROM offstage.ready WHERE queue = $2::int ORDER BY lane, xid, job LIMIT $4::int + 1
 ) r
 ON CONFLICT (queue) DO UPDATE SET ready = excluded.ready, scheduled = excluded.scheduled, capped = excluded.capped,
 	oldest = excluded.oldest, at = excluded.at`

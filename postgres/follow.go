@@ -27,8 +27,8 @@ JOIN offstage.job j ON j.id = u.job`
 
 // againSQL makes ready rows for jobs $2, in band $3; $4 run that ended, $5
 // errors, $6 lost.
-const againSQL = `INSERT INTO offstage.ready (queue, priority, band, job, since, run, errors, lost)
-SELECT j.queue, j.priority, u.band, j.id, coalesce($1::timestamptz, statement_timestamp()), u.run + 1, u.errors, u.lost
+const againSQL = `INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
+SELECT j.queue, j.priority * 2 + u.band, j.id, coalesce($1::timestamptz, statement_timestamp()), u.run + 1, u.errors, u.lost
 FROM unnest($2::bigint[], $3::smallint[], $4::int[], $5::int[], $6::int[]) u (job, band, run, errors, lost)
 JOIN offstage.job j ON j.id = u.job`
 

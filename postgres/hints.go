@@ -16,14 +16,14 @@ import (
 //
 // What a hint may hide, and how it is found all the same:
 //
-//   - Jobs of transactions that were open at the look which moved the hint (their
-//     numbers are below the snapshot's xmax) and committed later. The look names
-//     them; when a later look sees that one has ended, the part of the lanes that
-//     it may have written is looked at once more.
+//   - Jobs of transactions that were open at the look which moved the hint, and
+//     committed later. A hint does not move past a transaction that has not been
+//     open for long. Past those that have, it does, for they may stay open for
+//     hours; they are remembered, and when a later look sees that one has ended,
+//     its jobs are moved to where hints do not reach.
 //   - Jobs that another fetch had locked at that look, if that fetch then failed.
 //     After a failure, a death, and now and then, one process sweeps: it looks at
-//     the lanes' heads without hints and moves what it finds to band 0, where it
-//     is new to everybody.
+//     the lanes' heads without hints and moves what it finds likewise.
 //
 // A hint is never an authority: a job is claimable exactly while its ready row
 // exists. Hints are dropped with each new connection.
@@ -31,31 +31,27 @@ type hints struct {
 	mu     sync.Mutex // guards the rest
 	epoch  int64      // of the connections that the hints are from
 	sweep  bool       // the next claim must look past the hints
+	marks  []look     // at most one for each longOpen, and one that is older
 	queues map[int32]*queueHints
+}
+
+// look says that a transaction which began before it has a number below xmax.
+type look struct {
+	at   time.Time
+	xmax uint64
 }
 
 // queueHints are the hints of one queue.
 type queueHints struct {
 	lanes []laneHint // in order; lanes from which this process has claimed
-	// late are transactions that were open at a look which moved a hint, and
-	// that no look has seen ended.
-	late []uint64
-	// due are ranges of transactions that have ended since: to be probed.
-	due    []xidRange
-	stamp  int64 // of the latest range
-	probed time.Time
+	long  []uint64   // open transactions that a hint has passed, in order
+	ended []uint64   // those that have ended since: their jobs are to be moved
 }
 
 // laneHint says that nothing is left in its lane up to and including key.
 type laneHint struct {
-	lane lane
+	lane int16
 	key  key
-}
-
-// lane is a part of a queue in which jobs are in order of arrival.
-type lane struct {
-	priority int16
-	band     int16
 }
 
 // key is a place in a lane. The zero key is before all others.
@@ -64,99 +60,77 @@ type key struct {
 	job int64
 }
 
-// place is a place in a queue.
-type place struct {
-	lane
-	key
+func (k key) compare(other key) int {
+	return cmp.Or(cmp.Compare(k.xid, other.xid), cmp.Compare(k.job, other.job))
 }
 
-// xidRange is from … to, both included. A range that others were merged into
-// has a new stamp: a probe that was sent before has not looked for them.
-type xidRange struct {
-	from, to uint64
-	stamp    int64
-}
-
-// stretch is a part of a queue that a claim looks at: above lo and below hi.
+// stretch is a part of a queue that a claim looks at: from after a key in lane
+// first to the end of lane last.
 type stretch struct {
-	queue  int32
-	pool   int
-	lo, hi place // lo is excluded; of hi, the whole transaction is
-	probe  xidRange
+	queue       int32
+	pool        int
+	first, last int16
+	after       key
+}
+
+// late is a transaction that has ended, and a lane in which it may have left jobs.
+type late struct {
+	queue int32
+	lane  int16
+	xid   uint64
 }
 
 const (
-	// Between probes of many ranges at least probePause goes by; a few are
-	// probed in each look.
-	probePause  = 250 * time.Millisecond
-	probeCheap  = 16
-	maxLate     = 64
-	maxDue      = 8
-	probeNearby = 64 // transactions between ranges that are probed as one
-)
+	// longOpen is how long a transaction is waited for: until then a lane's hint
+	// stays before it, and dead entries since then are walked.
+	longOpen = 250 * time.Millisecond
+	// maxLong is how many transactions are remembered; with more, hints move back.
+	maxLong = 64
 
-var (
-	front   = place{lane: lane{priority: -1}}
-	back    = place{lane: lane{priority: math.MaxInt16}}
-	usually = lane{priority: 5, band: 1}
+	lastLane    = math.MaxInt16
+	defaultLane = 11 // priority 5, band 1: the one that is always used
 )
-
-func comparePlaces(a, b place) int {
-	return cmp.Or(
-		cmp.Compare(a.priority, b.priority), cmp.Compare(a.band, b.band),
-		cmp.Compare(a.xid, b.xid), cmp.Compare(a.job, b.job),
-	)
-}
 
 // plan returns the stretches of a queue to be looked at, in order: everything
-// but what the hints rule out. Unhinted lanes between two hinted ones are one
-// stretch, so that a queue costs few index descents.
-func (h *hints) plan(queue int32, epoch int64, now time.Time) []stretch {
+// but what the hints rule out. Lanes without a hint are one stretch with the
+// lanes before them, so that a queue costs few index descents. It also returns
+// where jobs must be moved from first.
+func (h *hints) plan(queue int32, epoch int64) (stretches []stretch, moves []late) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.of(queue, epoch)
-	probe := len(q.due) > 0 && (len(q.due)*len(q.lanes) <= probeCheap || now.Sub(q.probed) >= probePause)
-	if probe {
-		q.probed = now
-	}
-	var stretches []stretch
-	from := front
+	next := stretch{queue: queue, first: -1}
 	for _, l := range q.lanes {
 		if l.key == (key{}) {
 			continue // nothing is known: it belongs to the stretch around it
 		}
-		start := place{lane: l.lane}
-		stretches = append(stretches, stretch{queue: queue, lo: from, hi: start})
-		if probe {
-			for _, r := range q.due {
-				if r.from < l.key.xid {
-					stretches = append(stretches, stretch{
-						queue: queue, probe: r,
-						lo: place{l.lane, key{xid: r.from - 1, job: math.MaxInt64}},
-						hi: place{l.lane, key{xid: min(r.to+1, l.key.xid)}},
-					})
-				}
-			}
+		if l.lane > 0 {
+			next.last = l.lane - 1
+			stretches = append(stretches, next)
 		}
-		from = place{l.lane, l.key}
+		next = stretch{queue: queue, first: l.lane, after: l.key}
+		for _, xid := range q.ended {
+			moves = append(moves, late{queue, l.lane, xid})
+		}
 	}
-	return append(stretches, stretch{queue: queue, lo: from, hi: back})
+	next.last = lastLane
+	return append(stretches, next), moves
 }
 
 // of returns a queue's hints, without those of earlier connections.
 func (h *hints) of(queue int32, epoch int64) *queueHints {
-	if epoch > h.epoch || h.queues == nil {
-		h.epoch = epoch
+	if h.queues == nil {
+		h.queues = map[int32]*queueHints{}
+	}
+	if epoch > h.epoch {
+		h.epoch, h.marks = epoch, nil
 		for _, q := range h.queues {
 			q.forget()
-		}
-		if h.queues == nil {
-			h.queues = map[int32]*queueHints{}
 		}
 	}
 	q := h.queues[queue]
 	if q == nil {
-		q = &queueHints{lanes: []laneHint{{lane: usually}}}
+		q = &queueHints{lanes: []laneHint{{lane: defaultLane}}}
 		h.queues[queue] = q
 	}
 	return q
@@ -167,7 +141,7 @@ func (q *queueHints) forget() {
 	for i := range q.lanes {
 		q.lanes[i].key = key{}
 	}
-	q.late, q.due = nil, nil
+	q.long, q.ended = nil, nil
 }
 
 // drop forgets all hints after a claim failed, and has the next one sweep: what
@@ -190,160 +164,131 @@ func (h *hints) sweepDue() bool {
 	return due
 }
 
-// look is what a claim found in one stretch.
-type look struct {
-	stretch
-	last *place // the last job that was taken from it; nil: none
-	full bool   // the pool's slots were full before the stretch's end
-	done bool   // it was looked at: before it the slots were not full
-}
-
-// learn moves the hints of one queue after a claim. The looks are those at its
-// stretches by one pool, in order.
-func (h *hints) learn(queue int32, epoch int64, sn snapshot, looks []look) {
+// moved takes off transactions whose jobs have been moved.
+func (h *hints) moved(epoch int64, moves []late) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.epoch != epoch {
 		return
 	}
+	for _, m := range moves {
+		q := h.queues[m.queue]
+		q.ended = slices.DeleteFunc(q.ended, func(xid uint64) bool { return xid == m.xid })
+	}
+}
+
+// sight is what a pool's claim saw of a stretch.
+type sight struct {
+	stretch
+	// end is the lane and key of the last job that was taken from it, if the
+	// slots were full then; nil: all of it was seen.
+	end *place
+}
+
+// place is a place in a queue.
+type place struct {
+	lane int16
+	key  key
+}
+
+// learn moves the hints of one queue after a claim that was sent at a time, by
+// the stretches that were looked at. used are the lanes that jobs came from. It
+// reports whether jobs are to be moved.
+func (h *hints) learn(queue int32, epoch int64, sn snapshot, now time.Time, seen []sight, used []int16) (due bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.epoch != epoch {
+		return false
+	}
 	q := h.of(queue, epoch)
-	for _, l := range looks {
-		if l.last != nil {
-			q.know(l.last.lane)
-		}
+	for _, lane := range used {
+		q.use(lane)
 	}
-	q.settle(sn)
-	for _, l := range looks {
-		if !l.done {
-			break
-		}
-		if l.probe != (xidRange{}) {
-			continue
-		}
-		q.move(l, sn)
+	limit := h.limit(sn, now)
+	for _, s := range seen {
+		q.move(s, limit)
 	}
-	q.tick(looks)
-	q.note(sn)
+	q.watch(sn)
+	return len(q.ended) > 0
 }
 
-// know adds a lane, without a hint.
-func (q *queueHints) know(l lane) {
-	i, known := slices.BinarySearchFunc(q.lanes, l, func(h laneHint, l lane) int {
-		return cmp.Or(cmp.Compare(h.lane.priority, l.priority), cmp.Compare(h.lane.band, l.band))
-	})
+// limit returns what no hint may pass: the first transaction that is open and
+// not known to have been so for long.
+func (h *hints) limit(sn snapshot, now time.Time) uint64 {
+	for len(h.marks) > 1 && now.Sub(h.marks[1].at) >= longOpen {
+		h.marks = h.marks[1:]
+	}
+	var old uint64 // transactions below it have been open for long
+	if len(h.marks) > 0 && now.Sub(h.marks[0].at) >= longOpen {
+		old = h.marks[0].xmax
+	}
+	if n := len(h.marks); n == 0 || now.Sub(h.marks[n-1].at) >= longOpen/4 {
+		h.marks = append(h.marks, look{now, sn.xmax})
+	}
+	for _, xid := range sn.open {
+		if xid >= old {
+			return xid
+		}
+	}
+	return sn.xmax
+}
+
+// use adds a lane, without a hint.
+func (q *queueHints) use(lane int16) {
+	i, known := slices.BinarySearchFunc(q.lanes, lane, func(h laneHint, lane int16) int { return cmp.Compare(h.lane, lane) })
 	if !known {
-		q.lanes = slices.Insert(q.lanes, i, laneHint{lane: l})
+		q.lanes = slices.Insert(q.lanes, i, laneHint{lane: lane})
 	}
 }
 
-// move raises the hints of the lanes that lie in a stretch that was looked at:
-// to the snapshot's xmax where nothing was left, to the last job taken where the
-// slots were full.
-func (q *queueHints) move(l look, sn snapshot) {
-	end := l.hi
-	if l.full {
-		end = *l.last
-	}
+// move raises the hints of the lanes of a stretch: to the limit where all was
+// seen, to the last job taken where the slots were full.
+func (q *queueHints) move(s sight, limit uint64) {
 	for i := range q.lanes {
 		h := &q.lanes[i]
-		first, last := place{lane: h.lane}, place{h.lane, key{xid: math.MaxUint64, job: math.MaxInt64}}
-		if comparePlaces(first, l.lo) < 0 && l.lo.lane != h.lane || comparePlaces(first, end) >= 0 {
-			continue // the lane began before the stretch, or begins behind what was seen
+		if h.lane < s.first || h.lane > s.last || s.end != nil && h.lane > s.end.lane {
+			continue
 		}
-		if l.lo.lane == h.lane && comparePlaces(l.lo, place{h.lane, h.key}) > 0 {
-			continue // the stretch began behind a hint that was dropped meanwhile
+		if h.lane == s.first && s.after.compare(h.key) > 0 {
+			continue // it began behind a hint that was dropped meanwhile
 		}
-		reached := key{xid: sn.xmax}
-		if comparePlaces(last, end) > 0 {
-			if !l.full || end.lane != h.lane {
-				continue
-			}
-			reached = end.key
+		reached := key{xid: limit}
+		if s.end != nil && h.lane == s.end.lane && s.end.key.compare(reached) < 0 {
+			reached = s.end.key
 		}
-		if comparePlaces(place{h.lane, reached}, place{h.lane, h.key}) > 0 {
+		if reached.compare(h.key) > 0 {
 			h.key = reached
 		}
 	}
 }
 
-// settle notes which of the late transactions have ended: they are due for a probe.
-func (q *queueHints) settle(sn snapshot) {
-	open := q.late[:0]
-	for _, xid := range q.late {
-		if sn.sees(xid) {
-			q.stamp++
-			q.due = append(q.due, xidRange{xid, xid, q.stamp})
-		} else {
-			open = append(open, xid)
+// watch remembers the open transactions that hints have passed, and which of
+// those that it knew have ended.
+func (q *queueHints) watch(sn snapshot) {
+	q.long = slices.DeleteFunc(q.long, func(xid uint64) bool {
+		ended := sn.sees(xid)
+		if ended && !slices.Contains(q.ended, xid) {
+			q.ended = append(q.ended, xid)
 		}
-	}
-	q.late = open
-}
-
-// tick takes off what was probed to its end, in every lane.
-func (q *queueHints) tick(looks []look) {
-	missed := map[xidRange]bool{}
-	seen := map[xidRange]bool{}
-	for _, l := range looks {
-		if l.probe == (xidRange{}) {
-			continue
-		}
-		seen[l.probe] = true
-		if !l.done || l.full {
-			missed[l.probe] = true
-		}
-	}
-	q.due = slices.DeleteFunc(q.due, func(r xidRange) bool { return seen[r] && !missed[r] })
-}
-
-// note remembers the transactions that were open at a look which moved a hint
-// beyond them.
-func (q *queueHints) note(sn snapshot) {
+		return ended
+	})
 	var top uint64
 	for _, l := range q.lanes {
 		top = max(top, l.key.xid)
 	}
 	for _, xid := range sn.open {
-		if i, known := slices.BinarySearch(q.late, xid); xid < top && !known {
-			q.late = slices.Insert(q.late, i, xid)
+		if i, known := slices.BinarySearch(q.long, xid); xid < top && !known {
+			q.long = slices.Insert(q.long, i, xid)
 		}
 	}
-	if len(q.late) > maxLate {
-		q.retreat()
-	}
-	q.merge()
-}
-
-// retreat moves hints back to the first late transaction, where there are too
-// many to keep.
-func (q *queueHints) retreat() {
-	for i := range q.lanes {
-		if h := &q.lanes[i]; h.key.xid >= q.late[0] {
-			h.key = key{xid: q.late[0] - 1, job: math.MaxInt64}
-		}
-	}
-	q.late = q.late[:0]
-}
-
-// merge makes few ranges of those that are due, by their distance.
-func (q *queueHints) merge() {
-	if len(q.due) < 2 {
+	if len(q.long)+len(q.ended) <= maxLong {
 		return
 	}
-	slices.SortFunc(q.due, func(a, b xidRange) int { return cmp.Compare(a.from, b.from) })
-	for near := uint64(probeNearby); ; near *= 16 {
-		merged := q.due[:1]
-		for _, r := range q.due[1:] {
-			if last := &merged[len(merged)-1]; r.from <= last.to || r.from-last.to <= near {
-				q.stamp++
-				last.to, last.stamp = max(last.to, r.to), q.stamp
-			} else {
-				merged = append(merged, r)
-			}
-		}
-		q.due = merged
-		if len(merged) <= maxDue {
-			return
+	first := slices.Min(append(slices.Clone(q.ended), q.long...))
+	for i := range q.lanes {
+		if h := &q.lanes[i]; h.key.xid >= first {
+			h.key = key{xid: first}
 		}
 	}
+	q.long, q.ended = nil, nil
 }

@@ -47,8 +47,8 @@ const promoteSQL = `WITH due AS MATERIALIZED (
 	DELETE FROM offstage.scheduled WHERE ctid = ANY (ARRAY(SELECT tid FROM due))
 	RETURNING queue, priority, job, run_at, run, errors, lost
 ), put AS (
-	INSERT INTO offstage.ready (queue, priority, job, since, run, errors, lost)
-	SELECT queue, priority, job, run_at, run, errors, lost FROM gone
+	INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
+	SELECT queue, priority * 2 + 1, job, run_at, run, errors, lost FROM gone
 )
 SELECT pg_current_snapshot()::text, coalesce($1::timestamptz, statement_timestamp()), (SELECT count(*) FROM due), (
 	SELECT s.run_at FROM offstage.scheduled s

@@ -160,8 +160,8 @@ const endLostSQL = `WITH ended AS (
 	ORDER BY u.job, u.run
 	ON CONFLICT (job, run) DO NOTHING RETURNING job, run, next, coalesce(errors, 0) AS errors, lost, finished_at
 ), again AS (
-	INSERT INTO offstage.ready (queue, priority, band, job, since, run, errors, lost)
-	SELECT j.queue, j.priority, 0, j.id, e.finished_at, e.run + 1, e.errors, e.lost
+	INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
+	SELECT j.queue, j.priority * 2, j.id, e.finished_at, e.run + 1, e.errors, e.lost
 	FROM ended e JOIN offstage.job j ON j.id = e.job WHERE e.next = 2
 ), dropped AS (
 	DELETE FROM offstage.cancel x USING ended e WHERE x.job = e.job AND e.next = 8

@@ -328,8 +328,8 @@ const freeKeysSQL = `WITH mine AS MATERIALIZED (
 	INSERT INTO offstage.scheduled (run_at, job, queue, priority, run, errors, lost)
 	SELECT run_at, job, queue, priority, run, errors, lost FROM freed WHERE run_at > now
 ), put AS (
-	INSERT INTO offstage.ready (queue, priority, job, since, run, errors, lost)
-	SELECT queue, priority, job, now, run, errors, lost FROM freed WHERE run_at <= now RETURNING job
+	INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
+	SELECT queue, priority * 2 + 1, job, now, run, errors, lost FROM freed WHERE run_at <= now RETURNING job
 ), kept AS (
 	UPDATE offstage.uniq q SET live = false FROM mine m WHERE q.key = m.key AND m.queued IS NULL AND m.kept
 ), dropped AS (

@@ -23,7 +23,7 @@ type waiting struct {
 // takeWaitingSQL deletes the row by which job $1 waits, in whichever table it is. A
 // fetch that has it locked is waited for.
 const takeWaitingSQL = `WITH r AS (
-	DELETE FROM offstage.ready WHERE job = $1::bigint RETURNING run, errors, lost, band, since
+	DELETE FROM offstage.ready WHERE job = $1::bigint RETURNING run, errors, lost, lane, since
 ), s AS (
 	DELETE FROM offstage.scheduled WHERE job = $1::bigint RETURNING run, errors, lost, run_at, retry
 ), p AS (
@@ -32,7 +32,7 @@ const takeWaitingSQL = `WITH r AS (
 	DELETE FROM offstage.staged g USING offstage.batch b
 	WHERE b.published AND g.batch = b.id AND g.job = $1::bigint RETURNING g.run_at
 )
-SELECT 2, run, errors, lost, band::int, since, '' FROM r
+SELECT 2, run, errors, lost, lane::int & 1, since, '' FROM r
 UNION ALL SELECT CASE WHEN retry THEN 4 ELSE 1 END, run, errors, lost, 1, run_at, '' FROM s
 UNION ALL SELECT 5, run, errors, lost, 1, NULL, reason FROM p
 UNION ALL SELECT CASE WHEN run_at > coalesce($2::timestamptz, statement_timestamp()) THEN 1 ELSE 2 END, 1, 0, 0, 1, run_at, '' FROM g`
@@ -58,8 +58,8 @@ func (s *Store) takeWaiting(ctx context.Context, tx session, job int64) (w waiti
 
 // The waiting rows, made from the row of job $1: run $2, errors $3, lost $4.
 const (
-	putReadySQL = `INSERT INTO offstage.ready (queue, priority, band, job, since, run, errors, lost)
-SELECT queue, priority, $6::smallint, id, coalesce($5::timestamptz, statement_timestamp()), $2::int, $3::int, $4::int
+	putReadySQL = `INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
+SELECT queue, priority * 2 + $6::int, id, coalesce($5::timestamptz, statement_timestamp()), $2::int, $3::int, $4::int
 FROM offstage.job WHERE id = $1::bigint`
 	putScheduledSQL = `INSERT INTO offstage.scheduled (run_at, job, queue, priority, retry, run, errors, lost)
 SELECT coalesce($5::timestamptz, run_at), id, queue, priority, $6::boolean, $2::int, $3::int, $4::int

@@ -51,19 +51,19 @@ CREATE TABLE offstage.job (
 	autovacuum_vacuum_insert_threshold = 1000000, autovacuum_freeze_min_age = 0);
 
 -- A row exists exactly while a job may be claimed. run is the number of the
--- attempt that the claim begins. band 0 comes first: what was rescued, handed
--- back or put forward.
+-- attempt that the claim begins. lane is 2 × priority + band, in one column since
+-- a scan stops at the bound of a column, but not at that of a row comparison.
+-- Band 0 comes first: what was rescued, handed back or put forward.
 CREATE TABLE offstage.ready (
 	queue int NOT NULL,
-	priority smallint NOT NULL,
-	band smallint NOT NULL DEFAULT 1,
+	lane smallint NOT NULL,
 	xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	job bigint NOT NULL,
 	since timestamptz NOT NULL,
 	run int NOT NULL,
 	errors int NOT NULL DEFAULT 0,
 	lost int NOT NULL DEFAULT 0,
-	CONSTRAINT ready_order PRIMARY KEY (queue, priority, band, xid, job)
+	CONSTRAINT ready_order PRIMARY KEY (queue, lane, xid, job)
 ) WITH (fillfactor = 100, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
 	autovacuum_vacuum_cost_delay = 0);
 CREATE UNIQUE INDEX ready_job ON offstage.ready (job);
