@@ -1,0 +1,79 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/sqlite"
+	"github.com/offstagehq/offstage/worker"
+)
+
+// Greet is the arguments of a job; its kind picks the handler.
+type Greet struct {
+	Name string `json:"name"`
+}
+
+// Kind names the kind.
+func (Greet) Kind() string { return "greet" }
+
+func greet(ctx context.Context, job *offstage.Job[Greet]) (string, error) {
+	if job.Args.Name == "Grace" && job.Run == 1 {
+		return "", offstage.RetryAfter(200 * time.Millisecond) // somebody was not at home
+	}
+	return "Hello, " + job.Args.Name + "!", nil
+}
+
+// This is examples/quickstart.
+func Example() {
+	ctx, stop := context.WithCancel(context.Background())
+	store, err := sqlite.Open(ctx, ":memory:") // a file's path keeps the jobs
+	check(err)
+
+	w, err := worker.New(store, worker.Config{})
+	check(err)
+	worker.HandleResult(w, greet)
+	ended := make(chan error)
+	go func() { ended <- w.Run(ctx) }()
+
+	client := offstage.NewClient(store)
+	var receipts []*offstage.Receipt
+	for _, name := range []string{"Ada", "Grace", "Barbara"} {
+		receipt, err := client.Enqueue(ctx, Greet{Name: name})
+		check(err)
+		receipts = append(receipts, receipt)
+	}
+	for _, receipt := range receipts {
+		greeting, err := offstage.Await[string](ctx, receipt)
+		check(err)
+		job, err := client.Get(ctx, receipt.ID)
+		check(err)
+		fmt.Printf("job %d, attempt %d: %s\n", job.ID, job.Run, greeting)
+	}
+
+	stop() // as at SIGTERM: running jobs would be given time to end
+	check(<-ended)
+	check(store.Close())
+	// Output:
+	// job 1, attempt 1: Hello, Ada!
+	// job 2, attempt 2: Hello, Grace!
+	// job 3, attempt 1: Hello, Barbara!
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// runWhile runs the worker while do does.
+func runWhile(w *worker.Worker, do func(ctx context.Context)) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- w.Run(ctx) }()
+	do(ctx)
+	stop()
+	check(<-ended)
+}
