@@ -9,6 +9,7 @@ type Option func(*NewJob) error
 // WithOptions may be implemented by arguments to bring options of their own,
 // which those of the call come after.
 type WithOptions interface {
+	// EnqueueOptions are applied at each enqueue of these arguments.
 	EnqueueOptions() []Option
 }
 

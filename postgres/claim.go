@@ -14,9 +14,6 @@ import (
 	"github.com/offstagehq/offstage"
 )
 
-// inlineArgs is the greatest size of arguments that a claim brings along.
-const inlineArgs = 8 << 10
-
 // claimSQL takes jobs for all pools of a worker. It walks the pools in order,
 // and for each the stretches of its queues in order, until its slots are full:
 // the nested loops keep that order, and a stretch is only opened when it is

@@ -138,7 +138,7 @@ func (g *inserts) gather(n int) {
 // flush stores a group and answers its members. If the data of one of them
 // cannot be stored, each is tried alone.
 func (g *inserts) flush(group []*member) {
-	ctx := context.WithoutCancel(g.store.life)
+	ctx := context.Background() // of many callers: none can call it off
 	if len(group) == 1 {
 		group[0].done <- g.store.store(ctx, group[0].rows, 0)
 		return

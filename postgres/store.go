@@ -54,11 +54,10 @@ type Store struct {
 	nonce  int64            // of this process, in each job that it inserts
 
 	closed   atomic.Bool
-	epoch    atomic.Int64       // counts connections made: what was remembered before is doubtful
-	life     context.Context    // of the store's goroutines
-	end      context.CancelFunc // ends life
-	running  sync.WaitGroup     // the store's goroutines
-	sqlTexts sync.Map           // statement → the same for this schema
+	closing  chan struct{}  // closed by Close
+	epoch    atomic.Int64   // counts connections made: what was remembered before is doubtful
+	running  sync.WaitGroup // the store's goroutines
+	sqlTexts sync.Map       // statement → the same for this schema
 
 	names    names
 	ids      ids
@@ -122,10 +121,9 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	if o.schema == "" || len(o.schema) > 63 || strings.ContainsRune(o.schema, 0) {
 		return nil, &offstage.InvalidError{Field: "schema", Problem: fmt.Sprintf("%q is not a name of 1 to 63 bytes", o.schema)}
 	}
-	s := &Store{schema: o.schema, clock: o.clock, nonce: rand.Int64()}
-	s.life, s.end = context.WithCancel(context.Background())
+	s := &Store{schema: o.schema, clock: o.clock, nonce: rand.Int64(), closing: make(chan struct{})}
 	if err := s.connect(ctx, url, o.pool); err != nil {
-		s.end()
+		s.disconnect()
 		return nil, err
 	}
 	s.ids.turn = make(chan struct{}, 1)
@@ -156,7 +154,7 @@ func (s *Store) connect(ctx context.Context, address string, shared *pgxpool.Poo
 	s.listen = config.ConnConfig.Copy()
 	s.work, s.shared = &link{Pool: shared, foreign: true}, shared != nil
 	if shared == nil {
-		pool, err := pgxpool.NewWithConfig(s.life, config)
+		pool, err := pgxpool.NewWithConfig(ctx, config)
 		if err != nil {
 			return fault(ctx, "connect", err, false)
 		}
@@ -164,7 +162,7 @@ func (s *Store) connect(ctx context.Context, address string, shared *pgxpool.Poo
 	}
 	single := config.Copy()
 	single.MaxConns, single.MinConns, single.MinIdleConns = 1, 0, 0
-	pool, err := pgxpool.NewWithConfig(s.life, single)
+	pool, err := pgxpool.NewWithConfig(ctx, single)
 	if err != nil {
 		return fault(ctx, "connect", err, false)
 	}
@@ -258,13 +256,20 @@ func (s *Store) Close() error {
 	}
 	s.inserts.stop()
 	s.knocker.stop()
-	s.end()
+	close(s.closing)
 	s.running.Wait()
-	s.pulse.Close()
-	if !s.shared {
+	s.disconnect()
+	return nil
+}
+
+// disconnect closes the pools that connect has made.
+func (s *Store) disconnect() {
+	if s.pulse != nil {
+		s.pulse.Close()
+	}
+	if s.work != nil && !s.shared {
 		s.work.Close()
 	}
-	return nil
 }
 
 // now is the parameter that stands for the time in statements: null, so that the

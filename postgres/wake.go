@@ -34,8 +34,16 @@ func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News
 		return err
 	}
 	listening, cancel := context.WithCancel(ctx)
+	var ends sync.WaitGroup
+	defer ends.Wait()
 	defer cancel()
-	defer context.AfterFunc(s.life, cancel)()
+	ends.Go(func() {
+		select {
+		case <-s.closing:
+			cancel()
+		case <-listening.Done():
+		}
+	})
 	err := s.watch(listening, ready, wake)
 	switch {
 	case ctx.Err() != nil:
@@ -295,7 +303,7 @@ func (k *knocker) run() {
 // knock wakes the workers that are asleep. If it fails, they find what there is
 // at their own next look.
 func (k *knocker) knock() {
-	ctx, cancel := context.WithTimeout(k.store.life, knockLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), knockLimit)
 	defer cancel()
 	_, _ = k.store.work.try(ctx, unit{build: func(b *pgx.Batch) {
 		b.Queue(k.store.sql(knockSQL), k.store.schema, payloadReady)

@@ -17,10 +17,10 @@ const chunk = 1_000
 // unseen until its batch's row says that it is published; then this process
 // moves the jobs on, and the chore Publish if it does not live to.
 func (s *Store) InsertSeq(ctx context.Context, jobs iter.Seq2[offstage.NewJob, error]) (int64, error) {
-	b := &batch{store: s, ctx: ctx}
-	err := b.fill(jobs)
+	b := &batch{store: s}
+	err := b.fill(ctx, jobs)
 	if err != nil {
-		b.abandon()
+		b.abandon(ctx)
 		return 0, err
 	}
 	if b.id == 0 {
@@ -30,12 +30,12 @@ func (s *Store) InsertSeq(ctx context.Context, jobs iter.Seq2[offstage.NewJob, e
 		}
 		return int64(len(b.chunk)), nil
 	}
-	if err := b.stage(); err != nil {
-		b.abandon()
+	if err := b.stage(ctx); err != nil {
+		b.abandon(ctx)
 		return 0, err
 	}
 	if err := s.write(ctx, "publish a sequence", func(t *tx) error { return t.openBatch(b.id) }); err != nil {
-		b.abandon()
+		b.abandon(ctx)
 		return 0, err
 	}
 	for more := true; more && err == nil; {
@@ -50,9 +50,8 @@ func (s *Store) InsertSeq(ctx context.Context, jobs iter.Seq2[offstage.NewJob, e
 // batch is a sequence on its way in.
 type batch struct {
 	store  *Store
-	ctx    context.Context // of the one call that the batch lives in
-	id     int64           // 0: nothing was staged yet
-	opened int64           // id, as of the transaction under way
+	id     int64 // 0: nothing was staged yet
+	opened int64 // id, as of the transaction under way
 	first  offstage.ID
 	chunk  []offstage.NewJob
 	count  int64
@@ -63,24 +62,24 @@ var errUniqueSeq = &offstage.InvalidError{
 }
 
 // fill takes the sequence in and stages all but the last chunk of it.
-func (b *batch) fill(jobs iter.Seq2[offstage.NewJob, error]) error {
+func (b *batch) fill(ctx context.Context, jobs iter.Seq2[offstage.NewJob, error]) error {
 	for job, err := range jobs {
 		switch {
 		case err != nil:
 			return err
-		case b.ctx.Err() != nil:
-			return b.ctx.Err()
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case job.Unique != nil:
 			return errUniqueSeq
 		}
 		if len(b.chunk) == chunk {
-			if err := b.stage(); err != nil {
+			if err := b.stage(ctx); err != nil {
 				return err
 			}
 		}
 		b.chunk = append(b.chunk, job)
 	}
-	return b.ctx.Err()
+	return ctx.Err()
 }
 
 // One row into the batch table, and one per job into the staged table.
@@ -90,8 +89,8 @@ const (
 )
 
 // stage stores the chunk.
-func (b *batch) stage() error {
-	err := b.store.writeMany(b.ctx, "stage a sequence", len(b.chunk), func(t *tx) error {
+func (b *batch) stage(ctx context.Context) error {
+	err := b.store.writeMany(ctx, "stage a sequence", len(b.chunk), func(t *tx) error {
 		id := b.id
 		if id == 0 {
 			if err := t.load(); err != nil {
@@ -128,11 +127,11 @@ func (b *batch) stage() error {
 }
 
 // abandon removes what was staged. What it does not get to, the chore removes.
-func (b *batch) abandon() {
+func (b *batch) abandon(ctx context.Context) {
 	if b.id == 0 {
 		return
 	}
-	ctx := context.WithoutCancel(b.ctx) // its end may be the reason
+	ctx = context.WithoutCancel(ctx) // its end may be the reason
 	for more := true; more; {
 		err := b.store.writeMany(ctx, "abandon a sequence", chunk, func(t *tx) (err error) {
 			_, more, err = t.dropBatch(b.id, b.first, chunk)

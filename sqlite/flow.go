@@ -19,7 +19,6 @@ type flow struct {
 	store  *Store
 	writes int           // of the writer's connection, at the last signal
 	signal chan struct{} // enough was written for a look; holds one
-	quit   context.Context
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 
@@ -35,10 +34,11 @@ const (
 
 func (f *flow) start(s *Store) {
 	f.store = s
-	f.quit, f.cancel = context.WithCancel(context.Background())
+	var ctx context.Context
+	ctx, f.cancel = context.WithCancel(context.Background())
 	f.signal = make(chan struct{}, 1)
 	if !s.at.memory {
-		f.group.Go(f.run)
+		f.group.Go(func() { f.run(ctx) })
 	}
 }
 
@@ -59,17 +59,17 @@ func (f *flow) stop() {
 	f.group.Wait()
 }
 
-func (f *flow) run() {
+func (f *flow) run(ctx context.Context) {
 	defer f.close()
 	for {
 		select {
-		case <-f.quit.Done():
+		case <-ctx.Done():
 			return
 		case <-f.signal:
 		}
 		// An error here hurts nobody: the log stays as it is, and the next look
 		// tries again. Only a failed sync is the end.
-		if err := f.look(); lostWrites(err) {
+		if err := f.look(ctx); lostWrites(err) {
 			f.store.fail()
 		}
 	}
@@ -83,8 +83,8 @@ const (
 )
 
 // look moves the log if it is long and no other process is at it.
-func (f *flow) look() error {
-	if err := f.open(); err != nil {
+func (f *flow) look(ctx context.Context) error {
+	if err := f.open(ctx); err != nil {
 		return err
 	}
 	if alone, err := tryLock(f.lock, true); err != nil || !alone {
@@ -98,7 +98,7 @@ func (f *flow) look() error {
 	if _, err := first(f.conn.rows(sqlMoveLog)); err != nil {
 		return err
 	}
-	if err := f.store.site.gate.lock(f.quit); err != nil {
+	if err := f.store.site.gate.lock(ctx); err != nil {
 		return err
 	}
 	defer func() { _ = f.store.site.gate.unlock() }()
@@ -113,14 +113,14 @@ func (f *flow) look() error {
 	return err
 }
 
-func (f *flow) open() (err error) {
+func (f *flow) open(ctx context.Context) (err error) {
 	if f.lock == nil {
 		if f.lock, err = openLock(filepath.Join(f.store.at.side, checkpointFile)); err != nil {
 			return err
 		}
 	}
 	if f.conn == nil {
-		if f.conn, err = f.store.dial(f.quit, forCheckpoints); err != nil {
+		if f.conn, err = f.store.dial(ctx, forCheckpoints); err != nil {
 			return err
 		}
 		_, err = first(f.conn.rows(sqlLittleWait))

@@ -1,16 +1,15 @@
 package sqlite
 
 import (
-	"context"
 	"database/sql"
 	"iter"
 )
 
 // foreign is a session in a caller's transaction. Statements are prepared once
-// and go with the transaction.
+// and go with the transaction. None is cut short by the end of a call's context:
+// the caller may commit all the same, and half a call with it.
 type foreign struct {
 	tx    *sql.Tx
-	ctx   context.Context // of the call under way
 	stmts map[string]*sql.Stmt
 }
 
@@ -18,7 +17,7 @@ func (f *foreign) prepare(query string, args []any) (*sql.Stmt, []any, error) {
 	stmt := f.stmts[query]
 	if stmt == nil {
 		var err error
-		if stmt, err = f.tx.PrepareContext(f.ctx, query); err != nil {
+		if stmt, err = f.tx.Prepare(query); err != nil {
 			return nil, nil, err
 		}
 		f.stmts[query] = stmt
@@ -39,7 +38,7 @@ func (f *foreign) exec(query string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	result, err := stmt.ExecContext(f.ctx, values...)
+	result, err := stmt.Exec(values...)
 	if err != nil {
 		return 0, err
 	}
@@ -53,7 +52,7 @@ func (f *foreign) rows(query string, args ...any) iter.Seq2[row, error] {
 			yield(nil, err)
 			return
 		}
-		rows, err := stmt.QueryContext(f.ctx, values...)
+		rows, err := stmt.Query(values...)
 		if err != nil {
 			yield(nil, err)
 			return

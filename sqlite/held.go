@@ -18,10 +18,6 @@ type heldJob struct {
 	queue  int64
 }
 
-func (h heldJob) waiting() waiting {
-	return waiting{job: h.job, queue: h.queue, run: h.run, errors: h.errors, lost: h.lost}
-}
-
 // encodeHeld writes the jobs of a claim as varints, five for each: a claim is
 // written and read often, and only ever as a whole.
 func encodeHeld(jobs []heldJob) []byte {

@@ -52,7 +52,6 @@ type Store struct {
 	// Reading, and the application's own connections.
 	readers chan *conn // free readers, nil for those not yet opened; nil in memory
 	app     *sql.DB
-	memory  *conn  // the one connection of a database in memory
 	mark    []byte // what tells this database in memory from others; see isMine
 
 	locals    locals

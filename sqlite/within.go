@@ -76,7 +76,9 @@ type txStore struct {
 
 // run runs a function as a part of the caller's transaction.
 func (x *txStore) run(ctx context.Context, name string, do func(*tx) error) error {
-	x.ses.ctx = ctx
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	t := &tx{session: x.ses, store: x.store, now: time.Now().UnixMicro(), names: x.store.names.Load()}
 	err := do(t)
 	if err == nil {

@@ -188,7 +188,7 @@ func TestIdleWritesNothing(t *testing.T) {
 		idle := func() {
 			t.Helper()
 			for range 20 {
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				_, beat := s.Beat(t.Context(), worker)
 				again, lead := s.Lead(t.Context(), worker, time.Hour)
 				if again != term {
@@ -232,11 +232,9 @@ func TestLogStaysShort(t *testing.T) {
 			t.Fatal(err)
 		}
 		look := flow{store: s}
-		look.quit, look.cancel = context.WithCancel(t.Context())
-		if err := look.look(); err != nil {
+		if err := look.look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		look.cancel()
 		look.close()
 	}
 	info, err := os.Stat(s.at.wal())

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -132,8 +133,10 @@ func devour() {
 	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: most, Max: most}); err != nil {
 		die()
 	}
-	for hoard := [][]byte(nil); ; {
+	var hoard [][]byte
+	for {
 		hoard = append(hoard, make([]byte, 16<<20))
+		runtime.KeepAlive(hoard)
 	}
 }
 
