@@ -146,13 +146,13 @@ func (s *Store) rescuePage(ctx context.Context, worker offstage.WorkerID, limit 
 }
 
 // endLostSQL ends runs as lost: $2 worker, $3 seq, $4 job, $5 run, $6 errors, $7
-// lost, this time included. A wanted cancel comes first, then the limit $8, whose
-// message is $9; else the job is ready at the front. It answers the unique keys
+// lost, this time included. The limit $8, whose message is $9, comes first, then a
+// wanted cancel; else the job is ready at the front. It answers the unique keys
 // of jobs that have ended, and null for all others.
 const endLostSQL = `WITH ended AS (
 	INSERT INTO offstage.attempt (job, worker, seq, finished_at, ran, run, outcome, next, errors, lost, error)
 	SELECT u.job, $2::bigint, u.seq, t.now, greatest(0, extract(epoch FROM t.now - c.at) * 1000000)::bigint, u.run, 7,
-		CASE WHEN EXISTS (SELECT FROM offstage.cancel x WHERE x.job = u.job) THEN 8 WHEN u.lost >= $8::int THEN 7 ELSE 2 END,
+		CASE WHEN u.lost >= $8::int THEN 7 WHEN EXISTS (SELECT FROM offstage.cancel x WHERE x.job = u.job) THEN 8 ELSE 2 END,
 		nullif(u.errors, 0), u.lost, CASE WHEN u.lost >= $8::int THEN $9::text ELSE 'the worker died' END
 	FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t
 	CROSS JOIN unnest($3::bigint[], $4::bigint[], $5::int[], $6::int[], $7::int[]) u (seq, job, run, errors, lost)
@@ -164,7 +164,7 @@ const endLostSQL = `WITH ended AS (
 	SELECT j.queue, j.priority * 2, j.id, e.finished_at, e.run + 1, e.errors, e.lost
 	FROM ended e JOIN offstage.job j ON j.id = e.job WHERE e.next = 2
 ), dropped AS (
-	DELETE FROM offstage.cancel x USING ended e WHERE x.job = e.job AND e.next = 8
+	DELETE FROM offstage.cancel x USING ended e WHERE x.job = e.job AND e.next <> 2
 )
 SELECT e.job, CASE WHEN e.next <> 2 THEN j.uniq_key END FROM ended e LEFT JOIN offstage.job j ON j.id = e.job`
 

@@ -18,6 +18,7 @@ var rescueCases = []Case{
 	{"rescue/pages", "A rescue ends up to limit attempts and says whether more are left.", rescuePages},
 	{"rescue/poison", "A job that too many workers in a row died of fails, and says why.", rescuePoison},
 	{"rescue/cancel asked", "A lost job whose cancel was asked for is cancelled.", rescueCancelAsked},
+	{"rescue/poison cancelled", "A poison job fails even if its cancel was asked for.", rescuePoisonCancelled},
 	{"rescue/many at once", "Many may rescue one worker at once; each attempt is ended once.", rescueMany},
 	{"rescue/races results", "Of a result and a rescue that race for one attempt, exactly one takes effect.", rescueRace},
 	{"rescue/nobody", "Rescuing a worker that nobody knows does nothing.", rescueNobody},
@@ -170,6 +171,23 @@ func rescueCancelAsked(r *rig) {
 	same(r, "outcome", got.Outcome, offstage.OutcomeLost)
 	r.wantState(offstage.Ready, ids[1])
 	same(r, "cancels left", len(r.worker().beat().Cancels), 0)
+}
+
+func rescuePoisonCancelled(r *rig) {
+	id := r.insertOne(echo())
+	for range offstage.MaxLost - 1 {
+		w := r.worker()
+		w.takeOne()
+		w.die()
+	}
+	w := r.worker()
+	w.takeOne()
+	same(r, "answer", r.apply(offstage.Change{Verb: offstage.VerbCancel, Job: id}), offstage.Running)
+	same(r, "rescued", w.die(), 1)
+	r.wantState(offstage.Failed, id)
+	same(r, "cancels left", len(r.worker().beat().Cancels), 0)
+	same(r, "answer", r.apply(offstage.Change{Verb: offstage.VerbRetry, Job: id}), offstage.Ready)
+	same(r, "claimed with a cancel", r.worker().takeOne().CancelAsked, false)
 }
 
 func rescueMany(r *rig) {
