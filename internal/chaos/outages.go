@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -26,21 +27,13 @@ func (n *nemesis) ofDatabase() map[string]func(context.Context, *rand.Rand) erro
 	faults := map[string]func(context.Context, *rand.Rand) error{
 		plan.PgKill9: func(ctx context.Context, dice *rand.Rand) error {
 			return n.outage(ctx, plan.PgKill9, func() error {
-				if err := n.world.cluster.Kill9(); err != nil {
-					return err
-				}
-				sleep(ctx, away(dice))
-				return n.world.cluster.Start(ctx)
+				return n.down(ctx, dice, n.world.cluster.Kill9)
 			})
 		},
 		plan.PgRestart: func(ctx context.Context, dice *rand.Rand) error {
 			mode := []pgserver.Mode{pgserver.Fast, pgserver.Immediate}[dice.IntN(2)]
 			return n.outage(ctx, plan.PgRestart, func() error {
-				if err := n.world.cluster.Stop(ctx, mode); err != nil {
-					return err
-				}
-				sleep(ctx, away(dice))
-				return n.world.cluster.Start(ctx)
+				return n.down(ctx, dice, func() error { return n.world.cluster.Stop(ctx, mode) })
 			})
 		},
 		plan.PgTerminate: func(ctx context.Context, _ *rand.Rand) error {
@@ -59,8 +52,23 @@ func (n *nemesis) ofDatabase() map[string]func(context.Context, *rand.Rand) erro
 	return faults
 }
 
-// away is how long a server stays down: from not at all to two seconds.
-func away(dice *rand.Rand) time.Duration { return time.Duration(dice.IntN(2000)) * time.Millisecond }
+// down takes the server down for up to two seconds. Mostly the clients are
+// refused meanwhile, as by a machine on which nobody listens; else they are
+// connected and cut, as by a load balancer before a server that is away.
+func (n *nemesis) down(ctx context.Context, dice *rand.Rand, stop func() error) error {
+	if dice.IntN(3) > 0 {
+		for _, proxy := range n.world.proxies {
+			if err := proxy.Refuse(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := stop(); err != nil {
+		return err
+	}
+	sleep(ctx, time.Duration(dice.IntN(2000))*time.Millisecond)
+	return errors.Join(n.world.cluster.Start(ctx), n.world.heal())
+}
 
 // calm is how long nothing strikes after an outage, so that its end can be seen.
 const calm = 4 * time.Second

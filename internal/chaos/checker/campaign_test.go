@@ -191,6 +191,10 @@ func TestRecovery(t *testing.T) {
 	if want := (Quantiles{P50: 2000, P99: 2000, Max: 2000}); r.Suspects != want {
 		t.Errorf("recovery of suspects is %+v, want %+v", r.Suspects, want)
 	}
+	s.fault(1000, 1200, "pg-restart", "", history.Outage)
+	if r := s.check(); r.Recovered != 0 || r.Delayed.Max != 2000 {
+		t.Errorf("with an outage meanwhile, recovery is %+v of %d, and %+v; want all in the latter", r.Recovery, r.Recovered, r.Delayed)
+	}
 }
 
 func TestStopsAreMeasured(t *testing.T) {
@@ -260,12 +264,19 @@ func TestClean(t *testing.T) {
 	s.listing.Effects[4] = 1
 	s.send(60, history.Job{Key: "p/4", Kind: "paired"})
 	s.at(61, "p", history.Event{What: history.Unknown, Key: "p/4"})
+	once := history.Job{ID: 5, Key: "p/5", Kind: "once", Unique: "o", State: offstage.Completed, Run: 1}
+	s.send(70, once)
+	s.at(71, "p", history.Event{What: history.Unknown, Key: "p/5"})
+	s.send(72, once) // a repeat; the first has made the job all the same
+	s.at(73, "p", history.Event{What: history.Failed, Key: "p/5"})
+	s.done(80, "w2", 5, 1)
+	s.list(once)
 	r := s.check()
 	if len(r.Violations) > 0 {
 		t.Fatalf("found %+v in a clean history", r.Violations)
 	}
 	got := []int{r.Acked, r.Unknown, r.Completed, r.Jobs, r.Starts, r.Recovered, r.Faults["kill-worker"]}
-	if want := []int{4, 1, 4, 4, 5, 1, 2}; !reflect.DeepEqual(got, want) {
+	if want := []int{4, 2, 5, 5, 6, 1, 2}; !reflect.DeepEqual(got, want) {
 		t.Errorf("acked, unknown, completed, jobs, starts, recovered, kills are %v, want %v", got, want)
 	}
 }

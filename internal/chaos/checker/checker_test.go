@@ -62,6 +62,18 @@ func TestPhantom(t *testing.T) {
 			s.done(5, "w", 1, 1)
 			s.list(quick)
 		},
+		"its enqueue was said not to have happened": func(s *scene) {
+			s.send(0, quick)
+			s.at(1, "p", history.Event{What: history.Failed, Key: "p/1"})
+			s.done(5, "w", 1, 1)
+			s.list(quick)
+		},
+		"its sequence was said not to have happened": func(s *scene) {
+			s.at(0, "p", history.Event{What: history.Send, Key: "p/1", Kind: "quick", Count: 1})
+			s.at(1, "p", history.Event{What: history.Failed, Key: "p/1"})
+			s.done(5, "w", 1, 1)
+			s.list(history.Job{ID: 1, Kind: "quick", Key: "p/1/0", State: offstage.Completed, Run: 1})
+		},
 		"two jobs of an enqueue whose answer was lost": func(s *scene) {
 			s.send(0, quick)
 			s.at(1, "p", history.Event{What: history.Unknown, Key: "p/1"})

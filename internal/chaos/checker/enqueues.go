@@ -30,7 +30,7 @@ func (e *evidence) checkEnqueues() {
 		if q.refused != "" {
 			e.violate(Violation{What: refused, Text: key + ": " + q.refused})
 		}
-		if len(q.acks) == 0 && !q.rolledBack && q.refused == "" {
+		if len(q.acks) == 0 && !q.undone() {
 			e.report.Unknown++
 		}
 		if q.send.Count > 0 {
@@ -49,6 +49,8 @@ func (e *evidence) checkBulk(key string, q *enqueue, members int) {
 	switch whole := members == q.send.Count; {
 	case len(q.acks) > 0 && !whole:
 		e.violate(Violation{What: lost, Text: fmt.Sprintf("%s: %d jobs of an acknowledged sequence of %d", key, members, q.send.Count)})
+	case members > 0 && q.undone():
+		e.violate(Violation{What: phantom, Text: fmt.Sprintf("%s: %d jobs of a sequence that did not happen", key, members)})
 	case members > 0 && !whole:
 		e.violate(Violation{What: torn, Text: fmt.Sprintf("%s: %d jobs of a sequence of %d", key, members, q.send.Count)})
 	}
@@ -60,7 +62,7 @@ func (e *evidence) checkBulk(key string, q *enqueue, members int) {
 func (e *evidence) checkEnqueue(key string, q *enqueue, jobs []*history.Job) {
 	e.report.Acked += min(len(q.acks), 1)
 	most := 1
-	if q.rolledBack || q.refused != "" {
+	if q.undone() {
 		most = 0
 	}
 	if len(jobs) > most {

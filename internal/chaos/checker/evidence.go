@@ -27,11 +27,16 @@ type evidence struct {
 // enqueue is all that is known of the enqueue of one key.
 type enqueue struct {
 	send       history.Event // the first
-	last       int64         // the last send
+	sends      int
+	failures   int // answers which say that it did not happen
 	acks       []history.Event
-	unknown    bool
 	rolledBack bool
 	refused    string
+}
+
+// undone reports whether the enqueue has certainly left no job.
+func (q *enqueue) undone() bool {
+	return q.rolledBack || q.refused != "" || q.sends > 0 && q.failures == q.sends
 }
 
 // story is all that is known of one job.
@@ -90,7 +95,7 @@ func gather(events []history.Event, listing *history.Listing, rules Rules) *evid
 	for _, event := range events {
 		e.life(event.Process).last = event.Mono
 		switch event.What {
-		case history.Send, history.Ack, history.Unknown, history.Refused, history.RolledBack:
+		case history.Send, history.Ack, history.Unknown, history.Failed, history.Refused, history.RolledBack:
 			e.addEnqueue(event)
 		case history.CancelSend, history.CancelAck, history.CancelFail, history.Mark:
 			e.addToStory(event)
@@ -139,11 +144,11 @@ func (e *evidence) addEnqueue(event history.Event) {
 	}
 	switch event.What {
 	case history.Send:
-		q.last = event.Mono
+		q.sends++
 	case history.Ack:
 		q.acks = append(q.acks, event)
-	case history.Unknown:
-		q.unknown = true
+	case history.Failed:
+		q.failures++
 	case history.RolledBack:
 		q.rolledBack = true
 	case history.Refused:

@@ -38,9 +38,9 @@ func (e *evidence) checkProcesses() {
 }
 
 // measureRecovery takes the times from the death of a worker to the next start
-// of each job that it ran.
+// of each job that it ran, while there was a database.
 func (e *evidence) measureRecovery() {
-	var all, usual, suspects []time.Duration
+	var all, usual, suspects, delayed []time.Duration
 	for _, s := range e.stories {
 		for i, r := range s.runs {
 			l := e.life(r.start.Process)
@@ -54,6 +54,10 @@ func (e *evidence) measureRecovery() {
 			if took < 0 {
 				continue // a paused worker's, started meanwhile elsewhere
 			}
+			if e.without(l.killed, s.runs[i+1].start.Mono) {
+				delayed = append(delayed, took)
+				continue
+			}
 			all = append(all, took)
 			if s.runs[i+1].start.Lost < suspected {
 				usual = append(usual, took)
@@ -63,7 +67,16 @@ func (e *evidence) measureRecovery() {
 		}
 	}
 	e.report.Recovered = len(all)
-	e.report.Recovery, e.report.Usual, e.report.Suspects = quantiles(all), quantiles(usual), quantiles(suspects)
+	e.report.Recovery, e.report.Usual = quantiles(all), quantiles(usual)
+	e.report.Suspects, e.report.Delayed = quantiles(suspects), quantiles(delayed)
+}
+
+// without reports whether the database was away at some time between, or had
+// just come back.
+func (e *evidence) without(from, to int64) bool {
+	return slices.ContainsFunc(e.outages, func(o span) bool {
+		return o.from < to && (o.to == math.MaxInt64 || from < o.to+int64(e.rules.Lease))
+	})
 }
 
 // Throughput is taken over a time before an outage, and has come back at the end

@@ -37,10 +37,12 @@ type Report struct {
 	Overruns Overruns `json:"overruns"`
 	// Recovered is how many starts Recovery is of. Suspects are those among them
 	// of jobs whose last two or more workers in a row had died, which run one at
-	// a time in a process; Usual are the others.
+	// a time in a process; Usual are the others. Delayed are none of these: the
+	// database was away meanwhile, or less than a lease before.
 	Recovered  int       `json:"recovered"`
 	Usual      Quantiles `json:"usual_recovery_ms"`
 	Suspects   Quantiles `json:"suspect_recovery_ms"`
+	Delayed    Quantiles `json:"outage_recovery_ms"`
 	Stop       Quantiles `json:"stop_ms"`            // from SIGTERM to the process's end
 	Back       Quantiles `json:"throughput_back_ms"` // from the database's return
 	Unmeasured int       `json:"outages_unmeasured"` // outages too close to others for Back

@@ -18,6 +18,7 @@ const (
 	Send       What = "send"        // about to enqueue
 	Ack        What = "ack"         // the enqueue succeeded: Job, Existed
 	Unknown    What = "unknown"     // the enqueue's answer was an error: it may have happened
+	Failed     What = "failed"      // the enqueue's answer was an error: it did not happen
 	Refused    What = "refused"     // the enqueue was called invalid, which none of ours is
 	RolledBack What = "rolled_back" // the enqueue's transaction was rolled back
 	CancelSend What = "cancel_send" // about to cancel Job

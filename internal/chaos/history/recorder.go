@@ -107,7 +107,7 @@ func Unanswered(dir, process string) (int, error) {
 		switch e.What {
 		case Send:
 			open[e.Key] = true
-		case Ack, Unknown, Refused, RolledBack:
+		case Ack, Unknown, Failed, Refused, RolledBack:
 			delete(open, e.Key)
 		}
 	}

@@ -192,9 +192,12 @@ func (p *Producer) sendBulk(ctx context.Context, o offer) answer {
 func (p *Producer) record(o offer, a answer) bool {
 	e := history.Event{What: history.Ack, Key: o.task.Key, Count: o.count}
 	var bad *offstage.InvalidError
+	var fault *offstage.StoreError
 	switch {
 	case errors.As(a.err, &bad):
 		e.What, e.Note = history.Refused, a.err.Error()
+	case errors.As(a.err, &fault) && fault.Class != offstage.FaultUnknown:
+		e.What, e.Note = history.Failed, a.err.Error()
 	case a.err != nil:
 		e.What, e.Note = history.Unknown, a.err.Error()
 	case a.receipt != nil:
