@@ -31,7 +31,7 @@ func (p *cronParser) day(entry word) (string, error) {
 		return strconv.Itoa(n) + "W", nil
 	}
 	if from, found := strings.CutSuffix(text, "-L"); found {
-		entry.text = from + "-31"
+		entry.text = entry.text[:len(from)] + "-31"
 	}
 	return p.plainItem(dayField, entry)
 }

@@ -91,6 +91,15 @@ func Parse(text string, options ...Option) (*Expression, error) {
 	return e, nil
 }
 
+// MustParse is [Parse] for expressions in a program's text: it panics on an error.
+func MustParse(text string, options ...Option) *Expression {
+	e, err := Parse(text, options...)
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
 // Next returns the first tick strictly after a time, in the expression's zone.
 // It returns false if there is none until the end of the year 9999.
 func (e *Expression) Next(after time.Time) (tick time.Time, ok bool) {

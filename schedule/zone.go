@@ -45,6 +45,17 @@ func (in *input) zoneSuffix(fields int) error {
 	return in.nameZone(last)
 }
 
+// Zone returns the zone with an IANA name, such as Europe/Berlin or UTC. The
+// names that differ from machine to machine, such as Local, are not among them.
+// An error is always a [*ParseError].
+func Zone(name string) (*time.Location, error) {
+	in := &input{text: name}
+	if err := in.nameZone(word{name, 0}); err != nil {
+		return nil, err
+	}
+	return in.zone, nil
+}
+
 // nameZone sets the zone that the text names. A text may name it twice, but not two.
 func (in *input) nameZone(w word) error {
 	zone, ok := loadZone(w.text)

@@ -3,6 +3,7 @@
 //	offstage demo       a small web service with its workers; open the address that it prints
 //	offstage jobs       list, show, retry, cancel, delete jobs, or run them now
 //	offstage enqueue    enqueue a job
+//	offstage schedule   say in words when an expression is due, and list its next ticks
 //	offstage migrate    bring a store's schema up to date, or print it
 //	offstage version    what this program is
 //
@@ -21,6 +22,7 @@ import (
 	"syscall"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/schedule"
 	"github.com/spf13/cobra"
 )
 
@@ -100,7 +102,7 @@ offstage while the user watches the stage.
 		RunE:          needVerb,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
-	root.AddCommand(p.demoCommand(), p.jobsCommand(), p.enqueueCommand(), p.migrateCommand(), p.versionCommand())
+	root.AddCommand(p.demoCommand(), p.jobsCommand(), p.enqueueCommand(), p.scheduleCommand(), p.migrateCommand(), p.versionCommand())
 	return root
 }
 
@@ -134,11 +136,12 @@ func codeOf(err error) int {
 	var (
 		wrong   *usageError
 		invalid *offstage.InvalidError
+		parse   *schedule.ParseError
 	)
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &wrong), errors.As(err, &invalid):
+	case errors.As(err, &wrong), errors.As(err, &invalid), errors.As(err, &parse):
 		return exitUsage
 	}
 	return exitFailed
