@@ -96,7 +96,8 @@ func TestErrorsPointAtTheWord(t *testing.T) {
 		{"at 9", "", "on which days?"},
 		{"every day on monday", "monday", "every day already says on which days"},
 		{"tomorrow at 9", "tomorrow", "this word is not understood here"},
-		{"\xff\xfe", "\xff\xfe", "this word is not understood here"},
+		{"every montag at \xff9", "\xff9", "written in ASCII letters"},
+		{"every wee\u212a on monday", "wee\u212a", "written in ASCII letters"}, // the sign for kelvin
 	} {
 		e, err := schedule.Parse(c.text)
 		if err == nil {

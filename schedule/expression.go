@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Expression is a parsed expression. It never changes and may be used by many
@@ -195,6 +196,11 @@ func (in *input) parse() (*Expression, error) {
 		return nil, in.fail(word{in.text[maxLength:], maxLength}, "an expression has at most %d bytes", maxLength)
 	}
 	in.words = split(in.text)
+	for _, w := range in.words {
+		if strings.IndexFunc(w.text, func(r rune) bool { return r > unicode.MaxASCII }) >= 0 {
+			return nil, in.fail(w, "an expression is written in ASCII letters and signs")
+		}
+	}
 	if err := in.zonePrefix(); err != nil {
 		return nil, err
 	}

@@ -26,8 +26,9 @@ func FuzzParse(f *testing.F) {
 	for i, seed := range seeds {
 		f.Add(seed, strings.Repeat("n", i%2), int64(i)*100_000_000, int64(1790_000_000+i*7919))
 	}
-	f.Add("everY 0Y0.1Y", "", int64(0), int64(0)) // an error in the middle of a word
-	f.Add("0 0 a-L 0 0", "", int64(0), int64(0))  // an error in what was made of a word
+	f.Add("everY 0Y0.1Y", "", int64(0), int64(0))       // an error in the middle of a word
+	f.Add("0 0 a-L 0 0", "", int64(0), int64(0))        // an error in what was made of a word
+	f.Add("0 0 \xd2\xd2-L 0 0", "", int64(0), int64(0)) // letters that change their length with their case
 	f.Fuzz(func(t *testing.T, text, name string, anchor, at int64) {
 		options := []schedule.Option{schedule.Name(name), schedule.Anchor(time.Unix(anchor, 0))}
 		e, err := schedule.Parse(text, options...)
