@@ -24,8 +24,8 @@ func openSQLite(t *testing.T, path string) *sqlite.Store {
 	return store
 }
 
-func TestDaysOnSQLite(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "days.db")
+func TestHoursOnSQLite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hours.db")
 	synctest.Test(t, func(t *testing.T) {
 		store := openSQLite(t, path)
 		r := newRig(t, store, worker.Config{})
@@ -38,14 +38,14 @@ func TestDaysOnSQLite(t *testing.T) {
 			return "done", nil
 		})
 		r.run()
-		retried, later := r.enqueue(task{12}), r.enqueue(task{}, offstage.After(72*time.Hour))
+		retried, later := r.enqueue(task{8}), r.enqueue(task{}, offstage.After(10*time.Hour))
 		asked := time.Now()
-		tick(73 * time.Hour)
-		if got := r.get(later); got.State != offstage.Completed || got.FinishedAt.Sub(asked) < 72*time.Hour || got.FinishedAt.Sub(asked) > 72*time.Hour+time.Second {
-			t.Errorf("the job for three days later is %v, finished after %v", got.State, got.FinishedAt.Sub(asked))
+		tick(10*time.Hour + time.Minute)
+		if got := r.get(later); got.State != offstage.Completed || got.FinishedAt.Sub(asked) < 10*time.Hour || got.FinishedAt.Sub(asked) > 10*time.Hour+time.Second {
+			t.Errorf("the job for ten hours later is %v, finished after %v", got.State, got.FinishedAt.Sub(asked))
 		}
 		got := r.get(retried)
-		if got.State != offstage.Completed || got.Run != 12 || string(got.Result) != `"done"` || got.Progress.Done != 12 {
+		if got.State != offstage.Completed || got.Run != 8 || string(got.Result) != `"done"` || got.Progress.Done != 8 {
 			t.Errorf("the retried job is %v in run %d, result %s, progress %+v", got.State, got.Run, got.Result, got.Progress)
 		}
 		r.endWell()
