@@ -1,6 +1,7 @@
 package offstage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -64,16 +65,26 @@ type StateError struct {
 	ID    ID
 	State State  // the state that the job is in
 	Verb  Verb   // what was asked
-	Hint  string // what to do instead; may be empty
+	Hint  string // what to do instead, or when it is allowed; may be empty
 }
 
 // Error names the job, its state, and what to do.
 func (e *StateError) Error() string {
 	text := fmt.Sprintf("offstage: job %d is %s: cannot %s it", e.ID, e.State, e.Verb)
-	if e.Hint != "" {
-		text += "; " + e.Hint
+	if hint := cmp.Or(e.Hint, whenAllowed[e.Verb]); hint != "" {
+		text += "; " + hint
 	}
 	return text
+}
+
+// whenAllowed says in which states each verb is allowed, as a hint for people.
+var whenAllowed = map[Verb]string{
+	VerbCancel:     "only jobs that wait or run can be cancelled",
+	VerbRetry:      "only ended and retrying jobs can be retried; run it now instead",
+	VerbDelete:     "cancel it first, and wait for its end",
+	VerbRunNow:     "only scheduled, retrying and ready jobs can be run now",
+	VerbReschedule: "only scheduled, retrying and ready jobs have a time",
+	VerbPrioritize: "only waiting jobs have a place to change",
 }
 
 // EndedError is the error of waiting for a job that ended otherwise than

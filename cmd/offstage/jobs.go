@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/offstagehq/offstage"
 	"github.com/spf13/cobra"
@@ -114,6 +115,8 @@ func (p *program) printPage(page offstage.Page) error {
 		return err
 	}
 	switch {
+	case page.Next == "" && len(page.Jobs) == 0:
+		fmt.Fprintln(p.stderr, "No jobs here.")
 	case page.Next != "" && len(page.Jobs) == 0:
 		fmt.Fprintf(p.stderr, "None among the %d jobs looked at; go on with --after %s\n", page.Looked, page.Next)
 	case page.Next != "":
@@ -195,7 +198,7 @@ func (p *program) operate(ctx context.Context, verb jobVerb, args []string) erro
 			if err != nil {
 				text := message(err)
 				all[i].Error, failure = &text, errSaid
-				fmt.Fprintf(p.stderr, "job %d: %s\n", id, text)
+				fmt.Fprintf(p.stderr, "job %d: %s\n", id, strings.TrimPrefix(text, fmt.Sprintf("job %d ", id)))
 				continue
 			}
 			if state != 0 {

@@ -144,7 +144,11 @@ func TestVerbs(t *testing.T) {
 			t.Errorf("after %s the job is %s", c.args, state)
 		}
 	}
-	got := run(t, store, "", "jobs", "delete", "--json", one.String(), "424242", two.String())
+	got := run(t, store, "", "jobs", "retry", one.String())
+	if want := fmt.Sprintf("job %d: is ready: cannot retry it; only ended", one); got.code != exitFailed || !strings.HasPrefix(got.stderr, want) {
+		t.Errorf("a retry of a ready job: %+v, want %q", got, want)
+	}
+	got = run(t, store, "", "jobs", "delete", "--json", one.String(), "424242", two.String())
 	if got.code != exitFailed || !strings.Contains(got.stderr, "job 424242: no such job") {
 		t.Errorf("%+v", got)
 	}

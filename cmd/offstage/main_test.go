@@ -142,6 +142,7 @@ func TestFailures(t *testing.T) {
 		{store, "jobs delete 999999 999998", "job 999998"},
 		{text, "jobs list", "not a SQLite database"},
 		{"postgres://nobody:secret@127.0.0.1:1/none?connect_timeout=1", "migrate", "127.0.0.1:1"},
+		{"postgres://nobody:secret@127.0.0.1:1/none?connect_timeout=1", "jobs list", "Does a server run there"},
 	} {
 		got := run(t, c.store, "", strings.Fields(c.args)...)
 		if got.code != exitFailed || !strings.Contains(got.stderr, c.says) {

@@ -36,6 +36,9 @@ func (p *program) show(ctx context.Context, id offstage.ID) error {
 			return fmt.Errorf("job %d: %w", id, err)
 		}
 		if p.json {
+			if job.Attempts == nil {
+				job.Attempts = []offstage.Attempt{}
+			}
 			return writeJSON(p.stdout, job)
 		}
 		_, err = fmt.Fprint(p.stdout, details(job))

@@ -110,6 +110,10 @@ func (at place) open(ctx context.Context) (offstage.Store, error) {
 		options = append(options, postgres.WithSchema(at.schema))
 	}
 	store, err := postgres.Open(ctx, at.url, options...)
+	var fault *offstage.StoreError
+	if errors.As(err, &fault) {
+		return nil, fmt.Errorf("cannot open %s: %w\nDoes a server run there, and does it let this user into this database?", at, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %w", at, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,9 +16,11 @@ import (
 )
 
 // message is an error's text for people: without the library's name, which the
-// program puts in front by itself, and harmless to a terminal.
+// program puts in front by itself, without repeated lines (a driver says the
+// same of each of its tries), and harmless to a terminal.
 func message(err error) string {
-	return plainLines(strings.ReplaceAll(err.Error(), "offstage: ", ""))
+	text := plainLines(strings.ReplaceAll(err.Error(), "offstage: ", ""))
+	return strings.Join(slices.Compact(strings.Split(text, "\n")), "\n")
 }
 
 // plain makes a text that others wrote harmless to a terminal and keeps it on
