@@ -40,6 +40,7 @@ var mayImport = map[string]string{
 	"internal/demo/device":    "",
 	"internal/faultstore":     ".",
 	"internal/freeport":       "",
+	"internal/measure":        ". worker sqlite postgres internal/pgserver",
 	"internal/model":          ". storetest",
 	"internal/mutants":        "",
 	"internal/pgserver":       "internal/freeport",
@@ -66,7 +67,7 @@ var mayReach = map[string]string{
 var (
 	drivers = []string{"sqlite", "postgres"}
 	// mayNameDriver are the packages, beside tests, that choose a driver.
-	mayNameDriver = []string{"cmd/*", "examples/*", "internal/chaos", "internal/chaos/*", "internal/demo"}
+	mayNameDriver = []string{"cmd/*", "examples/*", "internal/chaos", "internal/chaos/*", "internal/demo", "internal/measure"}
 	// mayImportTesting are the packages whose job is testing.
 	mayImportTesting = []string{"storetest", "offstagetest", "internal/pgtest", "internal/model"}
 	// notForRoot are the parts of the standard library that the root must not
