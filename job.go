@@ -118,7 +118,8 @@ type LogLine struct {
 // Details are a job with its history.
 type Details struct {
 	JobInfo
-	Attempts []Attempt `json:"attempts"` // the latest 100, oldest first
+	Attempts []Attempt  `json:"attempts"`        // the latest 100, oldest first
+	Steps    []StepInfo `json:"steps,omitempty"` // what it remembers, oldest first
 }
 
 // ProgressInfo is how far a running job says that it is.

@@ -20,6 +20,7 @@ import (
 type Store interface {
 	Inserter
 	Queue
+	Rememberer
 	Registry
 	Keeper
 	Inspector
@@ -53,6 +54,7 @@ type TxStore interface {
 	// [Queue.Finish]. It answers ErrLeaseLost if the claim is gone or the
 	// attempt has ended. The result's Outcome must be OutcomeCompleted.
 	Complete(ctx context.Context, worker WorkerID, result Result) error
+	TxRememberer
 }
 
 // Inserter takes jobs in.

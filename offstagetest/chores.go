@@ -112,8 +112,8 @@ func (s *Store) unblock(handled map[string]bool, limit int, now time.Time) offst
 	return report
 }
 
-// prune forgets ended jobs past their retention, and unique keys past their
-// period when it comes to the end of a round.
+// prune forgets ended jobs past their retention with all about them, and unique
+// keys past their period and keys of Once when it comes to the end of a round.
 func (s *Store) prune(limit int, now time.Time) offstage.ChoreReport {
 	var report offstage.ChoreReport
 	kept := s.ids[:0]
@@ -137,6 +137,7 @@ func (s *Store) prune(limit int, now time.Time) offstage.ChoreReport {
 			delete(s.unique, key)
 		}
 	}
+	s.pruneOnce(now)
 	return report
 }
 

@@ -23,7 +23,7 @@ func (s *Store) Get(ctx context.Context, id offstage.ID) (offstage.Details, erro
 	if j == nil {
 		return offstage.Details{}, offstage.ErrNotFound
 	}
-	details := offstage.Details{JobInfo: j.info()}
+	details := offstage.Details{JobInfo: j.info(), Steps: j.memory.list(time.Now())}
 	for _, a := range j.attempts[max(0, len(j.attempts)-maxAttempts):] {
 		a.Result, a.Log = bytes.Clone(a.Result), bytes.Clone(a.Log)
 		details.Attempts = append(details.Attempts, a.Attempt)

@@ -108,6 +108,9 @@ func lost(j *job) *offstage.Result {
 		Job: j.ID, Run: j.run, Outcome: offstage.OutcomeLost, Next: offstage.Ready,
 		Errors: j.errors, Lost: j.lost + 1, Error: "the worker died",
 	}
+	if j.progressed() {
+		result.Lost = 1
+	}
 	if result.Lost >= offstage.MaxLost {
 		result.Next = offstage.Failed
 		result.Error = fmt.Sprintf("%d workers in a row died while running this job", result.Lost)

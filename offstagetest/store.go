@@ -29,7 +29,8 @@ type Store struct {
 	kinds  map[string]*kind
 	due    dueHeap
 	claims map[claimKey]*claim
-	unique map[string]*holder // by key
+	unique map[string]*holder   // by key
+	once   map[string]time.Time // keys of Once, and when they were taken
 
 	workers  map[offstage.WorkerID]*member
 	leader   leadership
@@ -66,6 +67,7 @@ type job struct {
 	claim    claimKey  // while it runs
 	started  time.Time // when it was claimed
 	attempts []attempt
+	memory   memory
 	progress *offstage.ProgressInfo
 	cancel   bool // it runs, and is to be cancelled
 	claimed  int  // claims that name it: while there are any, it is not forgotten
@@ -95,7 +97,7 @@ type kind struct {
 func NewStore() *Store {
 	return &Store{
 		jobs: map[offstage.ID]*job{}, queues: map[string]*queue{}, kinds: map[string]*kind{},
-		claims: map[claimKey]*claim{}, unique: map[string]*holder{},
+		claims: map[claimKey]*claim{}, unique: map[string]*holder{}, once: map[string]time.Time{},
 		workers: map[offstage.WorkerID]*member{}, settings: map[string][]byte{}, watchers: map[*watcher]bool{},
 	}
 }

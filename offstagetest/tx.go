@@ -160,12 +160,17 @@ func (t txStore) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstage
 		if slices.Equal(inserted, answer) {
 			return nil
 		}
-		return &offstage.StoreError{Class: offstage.FaultBusy, Op: "commit", Err: errors.New("a unique key that the transaction met has changed hands")}
+		return busy("a unique key that the transaction met has changed hands")
 	})
 	if err != nil {
 		return nil, err
 	}
 	return slices.Clone(answer), nil
+}
+
+// busy is the failure of a commit that others have made impossible.
+func busy(why string) error {
+	return &offstage.StoreError{Class: offstage.FaultBusy, Op: "commit", Err: errors.New(why)}
 }
 
 // reserveAlone takes n ids outside any other call.

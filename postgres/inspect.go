@@ -188,12 +188,14 @@ FROM offstage.attempt WHERE job = $1::bigint ORDER BY run DESC LIMIT 100`
 func (s *Store) Get(ctx context.Context, id offstage.ID) (offstage.Details, error) {
 	var rows []infoRow
 	var attempts []offstage.Attempt
+	var steps []offstage.StepInfo
 	err := s.send(ctx, s.work, unit{op: "read a job", repeatable: true, build: func(b *pgx.Batch) {
 		s.queueInfos(b, numbers([]offstage.ID{id}), &rows)
 		b.Queue(s.sql(attemptsSQL), int64(id)).Query(func(rows pgx.Rows) (err error) {
 			attempts, err = scanAttempts(rows)
 			return err
 		})
+		s.queueSteps(b, int64(id), &steps)
 	}})
 	if err != nil {
 		return offstage.Details{}, err
@@ -206,7 +208,7 @@ func (s *Store) Get(ctx context.Context, id offstage.ID) (offstage.Details, erro
 		return offstage.Details{}, err
 	}
 	slices.Reverse(attempts)
-	return offstage.Details{JobInfo: infos[0], Attempts: attempts}, nil
+	return offstage.Details{JobInfo: infos[0], Attempts: attempts, Steps: steps}, nil
 }
 
 func scanAttempts(rows pgx.Rows) (attempts []offstage.Attempt, err error) {

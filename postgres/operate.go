@@ -241,7 +241,7 @@ func (s *Store) delete(ctx context.Context, op *operation) (offstage.State, erro
 	if _, err := op.session.one(ctx, s.sql(namedByClaimSQL), []any{op.job}, &named); err != nil {
 		return 0, err
 	}
-	statements := []string{dropCancelSQL, dropProgressSQL, dropJobSQL}
+	statements := []string{dropCancelSQL, dropProgressSQL, dropStepsSQL, dropEpochSQL, dropJobSQL}
 	if !named {
 		statements = append(statements, dropAttemptsSQL)
 	}

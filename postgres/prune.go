@@ -66,6 +66,10 @@ const (
 	DELETE FROM offstage.progress t USING old WHERE t.job = old.id
 ), cancels AS (
 	DELETE FROM offstage.cancel t USING old WHERE t.job = old.id
+), steps AS (
+	DELETE FROM offstage.step t USING old WHERE t.job = old.id
+), epochs AS (
+	DELETE FROM offstage.epoch t USING old WHERE t.job = old.id
 ), jobs AS (
 	DELETE FROM offstage.job t USING old WHERE t.id = old.id RETURNING t.id
 )
@@ -90,7 +94,7 @@ SELECT count(*) FROM gone`
 )
 
 // prune deletes ended jobs past their retention, page by page in the order of
-// their ids, and unique keys whose period is over.
+// their ids, unique keys whose period is over, and old keys of Once.
 func (s *Store) prune(ctx context.Context, term int64, limit int) (report offstage.ChoreReport, err error) {
 	p := &s.pruner
 	p.mu.Lock()
@@ -99,7 +103,7 @@ func (s *Store) prune(ctx context.Context, term int64, limit int) (report offsta
 		return report, nil
 	}
 	var last int64
-	var looked, jobs, orphans, keys int
+	var looked, jobs, orphans, keys, once int
 	err = s.transactAsLeader(ctx, "prune", term, func(ctx context.Context, tx pgx.Tx) error {
 		var old string
 		if err := tx.QueryRow(ctx, s.sql(pageSQL), s.now(), p.after, limit).Scan(&last, &looked, &old); err != nil {
@@ -113,17 +117,18 @@ func (s *Store) prune(ctx context.Context, term int64, limit int) (report offsta
 		}
 		b.Queue(s.sql(pruneOrphansSQL), p.after, upTo(last, looked < limit)).QueryRow(func(row pgx.Row) error { return row.Scan(&orphans) })
 		b.Queue(s.sql(pruneKeysSQL), s.now(), limit).QueryRow(func(row pgx.Row) error { return row.Scan(&keys) })
+		b.Queue(s.sql(pruneOnceSQL), s.now(), limit, offstage.KeepOnce.Microseconds()).QueryRow(func(row pgx.Row) error { return row.Scan(&once) })
 		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
 		return report, err
 	}
-	report.Done = jobs + orphans + keys
+	report.Done = jobs + orphans + keys + once
 	p.after = last
 	if looked < limit {
 		p.finish()
 	}
-	report.More = p.passing || keys >= limit
+	report.More = p.passing || keys >= limit || once >= limit
 	return report, nil
 }
 

@@ -146,7 +146,7 @@ func (s *Store) rescuePage(ctx context.Context, worker offstage.WorkerID, limit 
 }
 
 // endLostSQL ends runs as lost: $2 worker, $3 seq, $4 job, $5 run, $6 errors, $7
-// lost, this time included. The limit $8, whose message is $9, comes first, then a
+// lost, this time included; it is 1 if the run has remembered a step. The limit $8, whose message is $9, comes first, then a
 // wanted cancel; else the job is ready at the front. It answers the unique keys
 // of jobs that have ended, and null for all others.
 const endLostSQL = `WITH ended AS (
@@ -155,7 +155,11 @@ const endLostSQL = `WITH ended AS (
 		CASE WHEN u.lost >= $8::int THEN 7 WHEN EXISTS (SELECT FROM offstage.cancel x WHERE x.job = u.job) THEN 8 ELSE 2 END,
 		nullif(u.errors, 0), u.lost, CASE WHEN u.lost >= $8::int THEN $9::text ELSE 'the worker died' END
 	FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t
-	CROSS JOIN unnest($3::bigint[], $4::bigint[], $5::int[], $6::int[], $7::int[]) u (seq, job, run, errors, lost)
+	CROSS JOIN LATERAL (
+		SELECT n.seq, n.job, n.run, n.errors,
+			CASE WHEN EXISTS (SELECT FROM offstage.step p WHERE p.job = n.job AND p.run = n.run) THEN 1 ELSE n.lost END AS lost
+		FROM unnest($3::bigint[], $4::bigint[], $5::int[], $6::int[], $7::int[]) n (seq, job, run, errors, lost)
+	) u
 	JOIN offstage.claim c ON c.worker = $2::bigint AND c.seq = u.seq
 	ORDER BY u.job, u.run
 	ON CONFLICT (job, run) DO NOTHING RETURNING job, run, next, coalesce(errors, 0) AS errors, lost, finished_at

@@ -149,6 +149,9 @@ func (s *Store) Get(ctx context.Context, id offstage.ID) (offstage.Details, erro
 			return err
 		}
 		details.JobInfo = one[0]
+		if details.Steps, err = stepsOf(ses, id, time.Now().UnixMicro()); err != nil {
+			return err
+		}
 		details.Attempts, err = attempts(ses, id)
 		return err
 	})

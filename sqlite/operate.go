@@ -257,9 +257,9 @@ func (t *tx) erase(at standing) error {
 	if err != nil {
 		return err
 	}
-	queries := []string{sqlEraseJob, sqlEraseProgress, sqlEraseAttempts}
-	if _, open := held[at.job]; open {
-		queries = queries[:2]
+	queries := []string{sqlEraseJob, sqlEraseProgress, sqlEraseSteps, sqlEraseEpoch}
+	if _, open := held[at.job]; !open {
+		queries = append(queries, sqlEraseAttempts)
 	}
 	for _, query := range queries {
 		if _, err := t.exec(query, at.job); err != nil {

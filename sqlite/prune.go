@@ -31,7 +31,7 @@ type prunePage struct {
 	orphans []offstage.ID // attempts without a job
 	next    offstage.ID   // where the following page begins
 	end     bool          // there is nothing to find behind it
-	expired bool          // there are unique keys to remove
+	expired bool          // there are keys to remove, unique ones or of Once
 }
 
 // preparePrune looks at the jobs behind the cursor, so that the writer only has
@@ -72,6 +72,11 @@ func findOld(ses session, cursor offstage.ID, limit int) (page prunePage, err er
 	expired, err := first(ses.rows(sqlExpiredKey, now))
 	if err != nil {
 		return page, err
+	}
+	if expired == nil {
+		if expired, err = first(ses.rows(sqlOldOnce, now-offstage.KeepOnce.Microseconds())); err != nil {
+			return page, err
+		}
 	}
 	keeps, shortest, err := retentions(ses)
 	if err != nil {
@@ -156,7 +161,7 @@ func (t *tx) prune(page prunePage, limit int) (report offstage.ChoreReport, err 
 		if _, open := held[job]; open || !at.state.Terminal() {
 			continue
 		}
-		for _, query := range []string{sqlEraseJob, sqlEraseProgress, sqlEraseAttempts, sqlUncancel} {
+		for _, query := range []string{sqlEraseJob, sqlEraseProgress, sqlEraseAttempts, sqlUncancel, sqlEraseSteps, sqlEraseEpoch} {
 			if _, err := t.exec(query, job); err != nil {
 				return report, err
 			}
@@ -164,7 +169,11 @@ func (t *tx) prune(page prunePage, limit int) (report offstage.ChoreReport, err 
 		report.Done++
 	}
 	n, err := t.exec(sqlExpiredKeys, t.now, limit)
-	report.Done += int(n)
-	report.More = !page.end || int(n) == limit
+	if err != nil {
+		return report, err
+	}
+	once, err := t.exec(sqlExpireOnce, t.now-offstage.KeepOnce.Microseconds(), limit)
+	report.Done += int(n + once)
+	report.More = !page.end || int(max(n, once)) == limit
 	return report, err
 }

@@ -84,6 +84,11 @@ func (t *tx) lose(worker offstage.WorkerID, h heldJob) error {
 		Job: h.job, Run: h.run, Outcome: offstage.OutcomeLost, Next: offstage.Ready,
 		Errors: h.errors, Lost: h.lost + 1, Error: "the worker died",
 	}
+	if progressed, err := t.progressed(h.job, h.run); err != nil {
+		return err
+	} else if progressed {
+		end.Lost = 1
+	}
 	switch {
 	case end.Lost >= offstage.MaxLost:
 		end.Next = offstage.Failed

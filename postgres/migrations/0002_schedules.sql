@@ -1,0 +1,1 @@
+-- The number of the tables of schedules; there are none yet.
