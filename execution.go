@@ -16,6 +16,11 @@ type Execution interface {
 	Complete(ctx context.Context, tx Tx, value any) error
 	// Logger returns a logger whose lines are kept with the attempt.
 	Logger() *slog.Logger
+	// Memory returns what the job has done so far.
+	Memory() *Memory
+	// Stopping reports whether the engine wants the attempt to end soon, though
+	// it may go on for the grace period.
+	Stopping() bool
 }
 
 type executionKey struct{}

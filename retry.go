@@ -108,8 +108,11 @@ func Conclude(end Ending, policy RetryPolicy) Result {
 	switch {
 	case errors.As(end.Err, &c) && c.next != Retrying:
 		result.Outcome, result.Next, result.Wait = c.outcome, c.next, c.wait
-		if c.next == Failed {
+		switch c.next {
+		case Failed:
 			result.Errors++
+		case Ready:
+			result.Lost = end.Lost
 		}
 	case errors.Is(end.Cause, ErrCancelled):
 		result.Outcome, result.Next = OutcomeCancelled, Cancelled

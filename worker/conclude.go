@@ -21,7 +21,7 @@ func (e *engine) conclude(work context.Context, a *attempt, execution *execution
 		out.err = offstage.Fail(err)
 	}
 	if !asked {
-		result := a.conclude(out)
+		result := a.conclude(out, execution.lost())
 		result.Log = logged
 		e.end(a, execution, result)
 		return
@@ -30,16 +30,16 @@ func (e *engine) conclude(work context.Context, a *attempt, execution *execution
 	if failed.err == nil {
 		failed.err = errNotCommitted
 	}
-	result := a.conclude(&failed)
+	result := a.conclude(&failed, execution.lost())
 	result.Log = logged
 	e.settle(work, a, a.entry(execution, result))
 }
 
 // conclude asks the retry rule. An error's own methods are the application's
 // code and may panic as a handler may.
-func (a *attempt) conclude(out *output) (result offstage.Result) {
+func (a *attempt) conclude(out *output, lost int) (result offstage.Result) {
 	end := offstage.Ending{
-		Facts: a.job.Facts, Run: a.job.Run, Errors: a.job.Errors, Lost: a.job.Lost,
+		Facts: a.job.Facts, Run: a.job.Run, Errors: a.job.Errors, Lost: lost,
 		Err: out.err, Cause: out.cause, Now: time.Now(), Started: out.started,
 	}
 	defer func() {

@@ -25,11 +25,38 @@ type execution struct {
 	progress offstage.JobProgress // guarded by mu
 	unsaved  bool                 // guarded by mu: progress is newer than what was stored
 	queued   bool                 // guarded by mu: in the list of those to be saved
+	memory   *offstage.Memory     // guarded by mu: nil until the first step
 }
 
 var _ offstage.Execution = (*execution)(nil)
 
 func (e *engine) newExecution(a *attempt) *execution { return &execution{engine: e, attempt: a} }
+
+// Memory returns what the job has done so far. Most jobs never ask.
+func (x *execution) Memory() *offstage.Memory {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.memory == nil {
+		a := x.attempt
+		hold := offstage.Hold{Worker: a.claim.session.id, Claim: a.claim.seq, Job: a.job.ID, Run: a.job.Run}
+		x.memory = offstage.NewMemory(x.engine.store, hold, a.job.Facts)
+	}
+	return x.memory
+}
+
+// Stopping reports whether the worker stops.
+func (x *execution) Stopping() bool { return x.engine.isStopping() }
+
+// lost is how many workers have died in a row before this attempt's end, without
+// progress.
+func (x *execution) lost() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.memory != nil && x.memory.Progressed() {
+		return 0
+	}
+	return x.attempt.job.Lost
+}
 
 func (x *execution) begin(at time.Time) {
 	x.mu.Lock()

@@ -168,6 +168,17 @@ func (s *Store) SaveProgress(ctx context.Context, reports []offstage.JobProgress
 	return err
 }
 
+// Recall is the contract's.
+func (s *Store) Recall(ctx context.Context, hold offstage.Hold) ([]offstage.StepInfo, error) {
+	return call(ctx, s, "Recall", func() ([]offstage.StepInfo, error) { return s.Store.Recall(ctx, hold) })
+}
+
+// Remember is the contract's.
+func (s *Store) Remember(ctx context.Context, hold offstage.Hold, step offstage.NewStep, raise bool) error {
+	_, err := call(ctx, s, "Remember", func() (struct{}, error) { return struct{}{}, s.Store.Remember(ctx, hold, step, raise) })
+	return err
+}
+
 // Register is the contract's.
 func (s *Store) Register(ctx context.Context, info offstage.WorkerInfo) (offstage.WorkerID, error) {
 	return call(ctx, s, "Register", func() (offstage.WorkerID, error) { return s.Store.Register(ctx, info) })
