@@ -266,3 +266,37 @@ func TestJobsOnPostgres(t *testing.T) {
 		t.Errorf("another schema's jobs are listed: %+v", got)
 	}
 }
+
+// What a job remembers is shown with it.
+func TestShowSteps(t *testing.T) {
+	store := newStore(t)
+	id := enqueued(t, store, "k", "7")
+	s := open(t, store)
+	worker, err := s.Register(t.Context(), offstage.WorkerInfo{Name: "test", Queues: []string{"default"}, Kinds: []offstage.Kind{{Name: "k"}}, Slots: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Claim(t.Context(), offstage.ClaimRequest{Worker: worker, Seq: 1, Pools: []offstage.PoolRequest{{Queues: []string{"default"}, Slots: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	hold := offstage.Hold{Worker: worker, Claim: 1, Job: id, Run: 1}
+	for _, step := range []offstage.NewStep{
+		{Name: "charge", Kind: offstage.StepDone, Tries: 3, Took: 2 * time.Second, Value: json.RawMessage(`"ch_1"`)},
+		{Name: "rows", Kind: offstage.StepCursor, Tries: 1, Value: json.RawMessage(`42`)},
+		{Name: "cool down", Kind: offstage.StepSleep, Tries: 1, Wait: time.Hour},
+	} {
+		if err := s.Remember(t.Context(), hold, step, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := run(t, store, "", "jobs", "show", id.String())
+	for _, part := range []string{"charge, attempt 1, try 3", "took 2", `"ch_1"`, "rows, attempt 1", "42", "cool down, attempt 1, until "} {
+		if got.code != 0 || !strings.Contains(got.stdout, part) {
+			t.Errorf("%q is not in %+v", part, got)
+		}
+	}
+	shown := decode[offstage.Details](t, run(t, store, "", "jobs", "show", "--json", id.String()).stdout)
+	if len(shown.Steps) != 3 || shown.Steps[0].Kind != offstage.StepDone || shown.Steps[0].Tries != 3 {
+		t.Errorf("steps in JSON: %+v", shown.Steps)
+	}
+}

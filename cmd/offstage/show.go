@@ -77,10 +77,33 @@ func details(job offstage.Details) string {
 	if len(job.Result) > 0 {
 		line("result", "%s", short(plain(string(job.Result)), 2000))
 	}
+	for _, step := range job.Steps {
+		line(step.Kind.String(), "%s", stepText(step))
+	}
 	for _, attempt := range job.Attempts {
 		b.WriteString("\n" + attemptText(attempt))
 	}
 	return b.String()
+}
+
+// stepText is what a job remembers of a step.
+func stepText(step offstage.StepInfo) string {
+	text := fmt.Sprintf("%s, attempt %d", plain(step.Name), step.Run)
+	if step.Tries > 1 {
+		text += fmt.Sprintf(", try %d", step.Tries)
+	}
+	switch step.Kind {
+	case offstage.StepDone:
+		text += fmt.Sprintf(", %s, took %s", moment(step.FinishedAt), span(step.FinishedAt.Sub(step.StartedAt)))
+	case offstage.StepSleep:
+		text += ", until " + moment(step.WakeAt)
+	default:
+		text += ", " + moment(step.FinishedAt)
+	}
+	if len(step.Value) > 0 {
+		text += "\n" + short(plain(string(step.Value)), 2000)
+	}
+	return text
 }
 
 func attemptText(attempt offstage.Attempt) string {
