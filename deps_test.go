@@ -26,16 +26,17 @@ var mayImport = map[string]string{
 	"postgres":     ".",
 	"storetest":    ".",
 	"offstagetest": ". worker",
+	"idempotency":  ".",
 	"status":       ".",
 	"api":          ". status",
 	"web":          ". status api",
 	"faktory":      ".",
 	"cmd/offstage": ". worker schedule sqlite postgres status api web faktory internal/demo",
-	"examples/*":   ". worker schedule sqlite postgres status api web offstagetest",
+	"examples/*":   ". worker schedule sqlite postgres status api web offstagetest idempotency",
 
 	"internal/chaos":          ". worker schedule sqlite postgres storetest internal/chaos/* internal/pgserver internal/tcpproxy internal/freeport",
 	"internal/chaos/*":        ". worker schedule sqlite postgres internal/chaos/* internal/pgserver internal/tcpproxy internal/freeport",
-	"internal/demo":           ". worker schedule sqlite postgres status api web internal/demo/*",
+	"internal/demo":           ". worker schedule sqlite postgres status api web idempotency internal/demo/*",
 	"internal/demo/csvreport": "",
 	"internal/demo/device":    "",
 	"internal/faultstore":     ".",
@@ -57,6 +58,7 @@ var mayReach = map[string]string{
 	"status":       "",
 	"storetest":    "",
 	"offstagetest": "",
+	"idempotency":  "",
 	"sqlite": "modernc.org/sqlite modernc.org/libc modernc.org/mathutil modernc.org/memory " +
 		"github.com/dustin/go-humanize github.com/fsnotify/fsnotify github.com/google/uuid github.com/mattn/go-isatty " +
 		"github.com/ncruces/go-strftime github.com/remyoudompheng/bigfft golang.org/x/sys",
