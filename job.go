@@ -99,7 +99,7 @@ type Attempt struct {
 	Outcome    Outcome         `json:"outcome"`
 	Next       State           `json:"next"` // what the job became by it
 	Worker     WorkerID        `json:"worker,omitempty"`
-	StartedAt  time.Time       `json:"started_at,omitzero"` // zero: it never started
+	StartedAt  time.Time       `json:"started_at,omitzero"` // zero: it never started; of a lost one, when it was claimed
 	FinishedAt time.Time       `json:"finished_at"`
 	Error      string          `json:"error,omitempty"`
 	Trace      string          `json:"trace,omitempty"` // a panic's stack

@@ -92,7 +92,7 @@ func (s *Store) Rescue(ctx context.Context, peer offstage.Peer, limit int) (int,
 			if rescued == limit {
 				return rescued, true, nil
 			}
-			s.end(j, lost(j), now)
+			s.end(j, lost(j, now), now)
 			rescued++
 		}
 		s.releaseClaim(key)
@@ -101,12 +101,14 @@ func (s *Store) Rescue(ctx context.Context, peer offstage.Peer, limit int) (int,
 	return rescued, false, nil
 }
 
-// lost is the result of an attempt whose worker died. It bears no claim: were the
-// worker alive after all, its own result must not be taken for a repeat.
-func lost(j *job) *offstage.Result {
+// lost is the result of an attempt whose worker died; its time counts from the
+// claim. It bears no claim: were the worker alive after all, its own result must
+// not be taken for a repeat.
+func lost(j *job, now time.Time) *offstage.Result {
 	result := &offstage.Result{
 		Job: j.ID, Run: j.run, Outcome: offstage.OutcomeLost, Next: offstage.Ready,
 		Errors: j.errors, Lost: j.lost + 1, Error: "the worker died",
+		Started: true, Ran: max(now.Sub(j.started), 0),
 	}
 	if j.progressed() {
 		result.Lost = 1

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/offstagehq/offstage"
 )
@@ -57,7 +58,7 @@ func (t *tx) rescue(worker offstage.WorkerID, limit int) (rescued int, more bool
 		}
 		n := min(len(left), limit-rescued)
 		for _, h := range left[:n] {
-			if err := t.lose(worker, h); err != nil {
+			if err := t.lose(c, h); err != nil {
 				return 0, false, err
 			}
 		}
@@ -73,9 +74,10 @@ func (t *tx) rescue(worker offstage.WorkerID, limit int) (rescued int, more bool
 
 const sqlKeyOf = `SELECT uniq_key FROM offstage_job WHERE id = ?`
 
-// lose ends one attempt of a worker that died. No claim is noted: what the
-// worker may yet say of this attempt is refused, not taken for said before.
-func (t *tx) lose(worker offstage.WorkerID, h heldJob) error {
+// lose ends one attempt of a claim whose worker died. Whether the handler was
+// started nobody knows; the time counts from the claim. No claim is noted: what
+// the worker may yet say of this attempt is refused, not taken for said before.
+func (t *tx) lose(c claimRow, h heldJob) error {
 	cancels, err := t.pendingCancels()
 	if err != nil {
 		return err
@@ -83,6 +85,7 @@ func (t *tx) lose(worker offstage.WorkerID, h heldJob) error {
 	end := offstage.Result{
 		Job: h.job, Run: h.run, Outcome: offstage.OutcomeLost, Next: offstage.Ready,
 		Errors: h.errors, Lost: h.lost + 1, Error: "the worker died",
+		Started: true, Ran: max(time.Duration(t.now-c.at)*time.Microsecond, 0),
 	}
 	if progressed, err := t.progressed(h.job, h.run); err != nil {
 		return err
@@ -105,7 +108,7 @@ func (t *tx) lose(worker offstage.WorkerID, h heldJob) error {
 			end.UniqueKey = key.blob(0)
 		}
 	}
-	if counted, err := t.record(worker, &end, end.Next); err != nil || !counted {
+	if counted, err := t.record(c.worker, &end, end.Next); err != nil || !counted {
 		return err
 	}
 	return t.follow(&end, end.Next)

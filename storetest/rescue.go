@@ -11,7 +11,7 @@ import (
 )
 
 var rescueCases = []Case{
-	{"rescue/lost", "A rescue ends the running attempts of a dead worker as lost; their jobs are ready, with one more lost and no more errors.", rescueLost},
+	{"rescue/lost", "A rescue ends the running attempts of a dead worker as lost, started when they were claimed; their jobs are ready, with one more lost and no more errors.", rescueLost},
 	{"rescue/gone", "A worker that was taken for dead is told so by its next beat, and is forgotten when it holds nothing.", rescueGone},
 	{"rescue/counter unchanged", "A rescue takes the peer for dead if its counter still is what was seen.", rescueUnchanged},
 	{"rescue/counter moved", "A rescue of a peer that has beaten since it was seen does nothing.", rescueMoved},
@@ -32,6 +32,8 @@ func rescueLost(r *rig) {
 	result.Errors = 2
 	w.finishAll([]offstage.Result{result}, result.Claim)
 	w.take(2)
+	claimed := r.get(ids[0]).StartedAt
+	r.pass(time.Minute)
 	same(r, "rescued", w.die(), 2)
 	got := r.history(ids[0], 2)
 	same(r, "state", got.State, offstage.Ready)
@@ -40,6 +42,7 @@ func rescueLost(r *rig) {
 	attempt := got.Attempts[1]
 	same(r, "attempt's outcome and next", attempt.Outcome.String()+" "+attempt.Next.String(), "lost ready")
 	same(r, "attempt's worker", attempt.Worker, w.id)
+	sameTime(r, "attempt's start", attempt.StartedAt, claimed)
 	if attempt.Error == "" {
 		r.Error("a lost attempt says nothing")
 	}

@@ -113,9 +113,12 @@ func attemptText(attempt offstage.Attempt) string {
 		fmt.Fprintf(&b, ", then %s", attempt.Next)
 	}
 	b.WriteString("\n")
-	if attempt.StartedAt.IsZero() {
+	switch {
+	case attempt.StartedAt.IsZero():
 		fmt.Fprintf(&b, "  ended     %s, never started\n", moment(attempt.FinishedAt))
-	} else {
+	case attempt.Outcome == offstage.OutcomeLost:
+		fmt.Fprintf(&b, "  claimed   %s, found dead after %s\n", moment(attempt.StartedAt), span(attempt.FinishedAt.Sub(attempt.StartedAt)))
+	default:
 		fmt.Fprintf(&b, "  started   %s, took %s\n", moment(attempt.StartedAt), span(attempt.FinishedAt.Sub(attempt.StartedAt)))
 	}
 	if attempt.Worker != 0 {
