@@ -55,6 +55,7 @@ func (s *service) newJobPage(job offstage.Details) jobPage {
 	}
 	for i := len(job.Attempts) - 1; i >= 0; i-- {
 		row := attemptRow{Attempt: job.Attempts[i]}
+		row.Error = untold(row.Error)
 		if len(row.Log) > 0 && json.Unmarshal(row.Log, &row.Lines) != nil {
 			row.Lines = []offstage.LogLine{{Message: "the log of this attempt cannot be read"}}
 		}

@@ -3,6 +3,7 @@ package demo
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/offstagehq/offstage"
 )
@@ -11,6 +12,7 @@ import (
 type jobsPage struct {
 	frame
 	State  string // "" is any
+	Narrow string // what else the jobs are chosen by, for people; "" is nothing
 	States []offstage.State
 	Jobs   []jobRow
 	Next   string // the next page's address; "" on the last
@@ -33,7 +35,21 @@ func (j jobRow) Trouble() string {
 	if j.Outcome == offstage.OutcomeSnoozed {
 		return ""
 	}
-	return j.Error
+	return untold(j.Error)
+}
+
+// Narrowed reports whether the page shows less than all jobs.
+func (p jobsPage) Narrowed() bool { return p.State != "" || p.Narrow != "" }
+
+// narrow says in words what a filter chooses by, beside the state.
+func narrow(filter offstage.Filter) string {
+	var parts []string
+	for _, part := range []struct{ what, name string }{{"kind", filter.Kind}, {"queue", filter.Queue}, {"tag", filter.Tag}} {
+		if part.name != "" {
+			parts = append(parts, part.what+" "+part.name)
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Actions say which buttons a job has.
@@ -61,6 +77,7 @@ func (s *service) listJobs(w http.ResponseWriter, r *http.Request) {
 		}
 		filter.State = state
 	}
+	page.Narrow = narrow(filter)
 	found, err := s.client.List(r.Context(), filter)
 	if err != nil {
 		s.fail(w, r, err)

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -123,5 +124,32 @@ func TestLostAttemptIsShown(t *testing.T) {
 	}
 	if page := s.get("/jobs"); !strings.Contains(page.body, "worker died") {
 		t.Error("the list does not show that a worker died")
+	}
+}
+
+// Operators read an error as it was written for the user, without the mark by
+// which it is known.
+func TestErrorsForUsersAreShownToOperators(t *testing.T) {
+	s := start(t)
+	content := io.MultiReader(readings(50), strings.NewReader("only one cell\n"))
+	status := s.awaitState(s.upload("late.csv", content).header.Get("Location"), offstage.Failed)
+	for _, path := range []string{"/jobs", "/jobs/" + status.ID.String()} {
+		page := s.get(path)
+		if !strings.Contains(page.body, *status.Error) || strings.Contains(page.body, forUser) {
+			t.Errorf("%s does not show %q, or shows it with its mark", path, *status.Error)
+		}
+	}
+}
+
+// A page that shows less than all jobs says what it shows.
+func TestJobsPageSaysWhatItShows(t *testing.T) {
+	s := start(t, withoutWorker)
+	all := s.get("/jobs").body
+	if strings.Contains(all, "Only: ") {
+		t.Error("the page of all jobs says that it shows only some")
+	}
+	some := s.get("/jobs?queue=devices&tag=device%3Apump-2").body
+	if !strings.Contains(some, "Only: queue devices, tag device:pump-2.") {
+		t.Error("the page does not say what it shows")
 	}
 }

@@ -1,11 +1,8 @@
 package demo
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
 	"net/http"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 type overviewPage struct {
 	frame
 	MaxUpload int64
+	Sample    int
 	Reports   []reportLine
 	Devices   []string
 	LowJobs   int
@@ -29,15 +27,14 @@ type overviewPage struct {
 // reportLine is one of the latest uploads.
 type reportLine struct {
 	offstage.JobInfo
-	Name   string
-	Bytes  int64
+	BuildReport
 	Status string
 }
 
 // showOverview is GET /.
 func (s *service) showOverview(w http.ResponseWriter, r *http.Request) {
 	page := overviewPage{
-		frame: frame{Title: "Offstage demo", Nav: "overview", Every: liveSlow}, MaxUpload: s.maxUpload, Devices: deviceNames,
+		frame: frame{Title: "Offstage demo", Nav: "overview", Every: liveSlow}, MaxUpload: s.maxUpload, Sample: sampleRows, Devices: deviceNames,
 		LowJobs: lowJobs, HighJobs: highJobs, CleanEach: cleanEvery, KeepFiles: keepFiles,
 	}
 	reports, err := s.client.List(r.Context(), offstage.Filter{Kind: BuildReport{}.Kind(), Limit: 5})
@@ -50,7 +47,7 @@ func (s *service) showOverview(w http.ResponseWriter, r *http.Request) {
 		if err := json.Unmarshal(job.Args, &args); err != nil {
 			continue // not enqueued by this program; the jobs page has it
 		}
-		page.Reports = append(page.Reports, reportLine{job, args.Name, args.Size, "/status/" + s.tokens.sign(job.ID)})
+		page.Reports = append(page.Reports, reportLine{job, args, "/status/" + s.tokens.sign(job.ID)})
 	}
 	cleanUp, err := s.client.List(r.Context(), offstage.Filter{Kind: CleanUploads{}.Kind(), Limit: 1})
 	if err != nil {
@@ -84,26 +81,4 @@ func (s *service) cleanUpNow(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.accepted(w, r, receipt.ID, "/")
-}
-
-// sampleRows make a sample of about 13 MB, which takes long enough to be
-// watched.
-const sampleRows = 300_000
-
-// sendSample is GET /sample.csv: something to upload for those who have no CSV
-// at hand. It is the same each time.
-func (s *service) sendSample(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	w.Header().Set("Content-Disposition", `attachment; filename="telemetry.csv"`)
-	out := bufio.NewWriterSize(w, 64<<10)
-	_, err := out.WriteString("time,device,temperature,humidity,battery\n")
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for row := 0; row < sampleRows && err == nil; row++ {
-		day := float64(row) / 8640 * 2 * math.Pi
-		_, err = fmt.Fprintf(out, "%s,%s,%.2f,%.1f,%d\n", begin.Add(time.Duration(row)*10*time.Second).Format(time.RFC3339),
-			deviceNames[row%len(deviceNames)], 18+7*math.Sin(day)+math.Sin(float64(row)), 55-20*math.Sin(day+0.5), 100-row*80/sampleRows)
-	}
-	if err == nil {
-		_ = out.Flush() // an error means that the browser has gone
-	}
 }

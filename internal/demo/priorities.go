@@ -23,6 +23,10 @@ const (
 	highJobs = 10
 )
 
+// sharedSlots is how many jobs of both queues run at once, beside the pool that
+// high_priority has for itself.
+const sharedSlots = 20
+
 // workTime is how long each of these jobs takes.
 const workTime = 100 * time.Millisecond
 
@@ -101,6 +105,8 @@ type prioritiesPage struct {
 	frame
 	LowJobs, HighJobs int
 	High              []highLine
+	SlowestHigh       time.Duration // the longest wait of those that have started; 0: none has
+	SharedSlots       int
 	LowReady          int
 	LowMore           bool // there are more than LowReady
 	LowRunning        int
@@ -150,7 +156,7 @@ func (s *service) showPriorities(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) newPrioritiesPage(ctx context.Context) (prioritiesPage, error) {
-	page := prioritiesPage{frame: frame{Title: "Priorities", Nav: "priorities"}, LowJobs: lowJobs, HighJobs: highJobs}
+	page := prioritiesPage{frame: frame{Title: "Priorities", Nav: "priorities"}, LowJobs: lowJobs, HighJobs: highJobs, SharedSlots: sharedSlots}
 	high, err := s.client.List(ctx, offstage.Filter{Queue: highQueue, Limit: highJobs})
 	if err != nil {
 		return page, err
@@ -159,6 +165,7 @@ func (s *service) newPrioritiesPage(ctx context.Context) (prioritiesPage, error)
 		one := highLine{JobInfo: job}
 		if !job.StartedAt.IsZero() {
 			one.Started, one.Wait = true, max(job.StartedAt.Sub(job.CreatedAt), 0)
+			page.SlowestHigh = max(page.SlowestHigh, one.Wait)
 		}
 		page.High = append(page.High, one)
 	}

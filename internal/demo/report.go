@@ -11,11 +11,13 @@ import (
 	"github.com/offstagehq/offstage/internal/demo/csvreport"
 )
 
-// BuildReport is a job that turns an uploaded CSV into a report.
+// BuildReport is a job that turns a CSV, an uploaded one or a sample, into a
+// report.
 type BuildReport struct {
-	File string `json:"file"` // its name among the uploads
-	Name string `json:"name"` // what its sender calls it
-	Size int64  `json:"size"` // bytes
+	File   string `json:"file,omitempty"`   // its name among the uploads; "" for a sample
+	Name   string `json:"name"`             // what its sender calls it
+	Size   int64  `json:"size,omitempty"`   // bytes of the file
+	Sample int64  `json:"sample,omitempty"` // readings of the sample
 }
 
 // Kind returns "build_report".
@@ -27,26 +29,12 @@ func (BuildReport) EnqueueOptions() []offstage.Option {
 	return []offstage.Option{offstage.InQueue("reports")}
 }
 
-// buildReport reads the file as a stream and leaves the figures as the job's
+// buildReport reads the CSV as a stream and leaves the figures as the job's
 // result and a chart as a file. Run twice, it does the same twice: the chart is
 // replaced as a whole, under a name that is the job's.
 func (s *service) buildReport(ctx context.Context, job *offstage.Job[BuildReport]) (csvreport.Report, error) {
 	var none csvreport.Report
-	path, err := s.files.upload(job.Args.File)
-	if err != nil {
-		return none, offstage.Fail(err)
-	}
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return none, offstage.Fail(tell("the uploaded file is no longer here; please upload it again", err))
-	}
-	if err != nil {
-		return none, err
-	}
-	defer func() { _ = file.Close() }() // it was only read
-	report, err := csvreport.Analyze(ctx, file, func(done int64) {
-		offstage.Progress(ctx, done, job.Args.Size, "reading the file")
-	})
+	analysis, total, err := s.analyze(ctx, job.Args)
 	var content *csvreport.Error
 	if errors.As(err, &content) {
 		return none, offstage.Fail(tell(content.Error(), err)) // the file will not get better
@@ -54,14 +42,42 @@ func (s *service) buildReport(ctx context.Context, job *offstage.Job[BuildReport
 	if err != nil {
 		return none, err
 	}
-	offstage.Progress(ctx, job.Args.Size, job.Args.Size, "drawing the chart")
+	offstage.Progress(ctx, total, total, "drawing the chart")
 	err = replaceFile(s.files.chart(job.ID), func(file *os.File) error {
-		return csvreport.WriteHTML(file, report, job.Args.Name)
+		return csvreport.WriteHTML(file, analysis, job.Args.Name)
 	})
 	if err != nil {
 		return none, fmt.Errorf("store the chart: %w", err)
 	}
-	offstage.Progress(ctx, job.Args.Size, job.Args.Size, "done")
-	offstage.Logger(ctx).InfoContext(ctx, "report is ready", "rows", report.Rows, "columns", len(report.Columns))
-	return report, nil
+	offstage.Progress(ctx, total, total, "done")
+	offstage.Logger(ctx).InfoContext(ctx, "report is ready", "rows", analysis.Rows, "columns", len(analysis.Columns))
+	return analysis.Report, nil
+}
+
+// analyze reads the job's CSV and tells how far it is: in bytes of a file, in
+// readings of a sample. It returns how many there were.
+func (s *service) analyze(ctx context.Context, args BuildReport) (analysis csvreport.Analysis, total int64, err error) {
+	if args.Sample > 0 {
+		sample := newSample(args.Sample)
+		analysis, err = csvreport.Analyze(ctx, sample, func(int64) {
+			offstage.Progress(ctx, sample.done, args.Sample, "reading the sample")
+		})
+		return analysis, args.Sample, err
+	}
+	path, err := s.files.upload(args.File)
+	if err != nil {
+		return analysis, 0, offstage.Fail(err)
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return analysis, 0, offstage.Fail(tell("the uploaded file is no longer here; please upload it again", err))
+	}
+	if err != nil {
+		return analysis, 0, err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	analysis, err = csvreport.Analyze(ctx, file, func(done int64) {
+		offstage.Progress(ctx, done, args.Size, "reading the file")
+	})
+	return analysis, args.Size, err
 }

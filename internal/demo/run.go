@@ -145,7 +145,7 @@ func (s *service) work(ctx context.Context, cfg Config) error {
 	w, err := worker.New(cfg.Store, worker.Config{
 		Pools: []worker.Pool{
 			{Name: "high", Queues: []string{highQueue}, Slots: highJobs},
-			{Name: "shared", Queues: []string{highQueue, lowQueue}, Slots: 20},
+			{Name: "shared", Queues: []string{highQueue, lowQueue}, Slots: sharedSlots},
 			{Name: "reports", Queues: []string{"reports"}, Slots: 4},
 			{Name: "devices", Queues: []string{"devices"}, Slots: deviceSlots},
 			{Name: "default", Queues: []string{offstage.DefaultQueue}, Slots: 4},

@@ -23,6 +23,7 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("GET /static/", s.static.serve)
 	mux.HandleFunc("GET /sample.csv", s.sendSample)
 	mux.HandleFunc("POST /reports", s.createReport)
+	mux.HandleFunc("POST /reports/sample", small(s.reportSample))
 	mux.HandleFunc("GET /status/{token}", s.showStatus)
 	mux.HandleFunc("GET /status/{token}/report", s.showChart)
 	mux.HandleFunc("GET /devices", s.listDevices)

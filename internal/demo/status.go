@@ -98,6 +98,7 @@ type statusPage struct {
 	What     string // what is being done, in the user's words
 	Progress *offstage.ProgressInfo
 	Trouble  string // for the user's eyes
+	InBytes  bool   // the progress is
 	Report   *csvreport.Report
 	Chart    string // path of the chart page; "" without one
 }
@@ -108,7 +109,14 @@ func (s *service) newStatusPage(token string, job offstage.Details) (statusPage,
 	if !job.State.Terminal() {
 		page.Every = liveFast
 	}
-	if job.Kind != (BuildReport{}).Kind() || job.State != offstage.Completed {
+	if job.Kind != (BuildReport{}).Kind() {
+		return page, nil
+	}
+	var args BuildReport
+	if json.Unmarshal(job.Args, &args) == nil { // else somebody else enqueued it
+		page.InBytes = args.Sample == 0
+	}
+	if job.State != offstage.Completed {
 		return page, nil
 	}
 	page.Report = new(csvreport.Report)

@@ -27,6 +27,9 @@ func (t *told) Error() string { return forUser + t.text }
 // Unwrap returns the cause.
 func (t *told) Unwrap() error { return t.cause }
 
+// untold returns a stored error's text for operators, who may read all.
+func untold(text string) string { return strings.TrimPrefix(text, forUser) }
+
 // userError returns what a job's user should know of its trouble; "" is none.
 func userError(job offstage.JobInfo) string {
 	switch job.State {

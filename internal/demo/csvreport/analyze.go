@@ -14,6 +14,14 @@ type Report struct {
 	Columns []Column `json:"columns"` // the numeric columns in the order of the file; empty, not nil, without any
 }
 
+// Analysis is everything that is found in one file.
+type Analysis struct {
+	Report
+	// Courses are those of the numeric columns, in the order of Report.Columns. It may be shorter: only the first
+	// columns of a file have one.
+	Courses []Course `json:"-"`
+}
+
 // Column holds the figures of one numeric column. They are exact up to 34 significant digits and rounded half to even
 // beyond; the mean has at least 17. Numbers too long to be read in full, such as 1e+40, have an exponent.
 type Column struct {
@@ -25,22 +33,22 @@ type Column struct {
 	Mean  json.Number `json:"mean"`
 }
 
-// Analyze reads a CSV to its end, in memory that depends on its width and not on its length, and returns its figures.
+// Analyze reads a CSV to its end, in memory that depends on its width and not on its length, and returns what it found.
 // After every block it calls progress, unless that is nil, with the bytes of r read so far.
 //
 // The error is an *Error when the content is broken, the cause of the context when that ended, else the reader's.
-func Analyze(ctx context.Context, r io.Reader, progress func(done int64)) (Report, error) {
+func Analyze(ctx context.Context, r io.Reader, progress func(done int64)) (Analysis, error) {
 	a := analysis{detector: newDetector()}
 	a.decoder.emit = a.text
 	block := make([]byte, decodeBlock)
 	for done := int64(0); ; {
 		if ctx.Err() != nil {
-			return Report{}, context.Cause(ctx)
+			return Analysis{}, context.Cause(ctx)
 		}
 		n, err := r.Read(block)
 		if done += int64(n); n > 0 {
 			if err := a.decoder.write(block[:n]); err != nil {
-				return Report{}, err
+				return Analysis{}, err
 			}
 			if progress != nil {
 				progress(done)
@@ -50,7 +58,7 @@ func Analyze(ctx context.Context, r io.Reader, progress func(done int64)) (Repor
 			return a.finish()
 		}
 		if err != nil {
-			return Report{}, fmt.Errorf("read csv: %w", err)
+			return Analysis{}, fmt.Errorf("read csv: %w", err)
 		}
 	}
 }
@@ -87,18 +95,18 @@ func (a *analysis) decide() error {
 	return a.splitter.write(head)
 }
 
-func (a *analysis) finish() (Report, error) {
+func (a *analysis) finish() (Analysis, error) {
 	if err := a.decoder.close(); err != nil {
-		return Report{}, err
+		return Analysis{}, err
 	}
 	if a.detector != nil {
 		a.detector.close()
 		if err := a.decide(); err != nil {
-			return Report{}, err
+			return Analysis{}, err
 		}
 	}
 	if err := a.splitter.close(); err != nil {
-		return Report{}, err
+		return Analysis{}, err
 	}
 	return a.table.report()
 }
@@ -118,7 +126,7 @@ func (t *table) cell(text []byte) {
 		return
 	}
 	if t.next < len(t.columns) {
-		t.columns[t.next].add(text)
+		t.columns[t.next].add(text, t.rows)
 	}
 	t.next++
 }
@@ -127,6 +135,9 @@ func (t *table) record(line int64, cells int) error {
 	if !t.headed {
 		t.headed = true
 		t.columns = make([]figures, cells)
+		for i := range t.columns[:min(cells, maxCourses)] {
+			t.columns[i].course = new(courseOf)
+		}
 		return nil
 	}
 	t.next = 0
@@ -137,19 +148,22 @@ func (t *table) record(line int64, cells int) error {
 	return nil
 }
 
-func (t *table) report() (Report, error) {
-	r := Report{Rows: t.rows, Columns: []Column{}}
+func (t *table) report() (Analysis, error) {
+	r := Analysis{Report: Report{Rows: t.rows, Columns: []Column{}}}
 	for i := range t.columns {
 		if f := &t.columns[i]; f.numeric() {
 			r.Columns = append(r.Columns, f.column(t.names[i]))
+			if f.course != nil {
+				r.Courses = append(r.Courses, f.course.stretches)
+			}
 		}
 	}
-	text, err := json.Marshal(r)
+	text, err := json.Marshal(r.Report)
 	if err != nil {
-		return Report{}, fmt.Errorf("encode report: %w", err)
+		return Analysis{}, fmt.Errorf("encode report: %w", err)
 	}
 	if len(text) > MaxReport {
-		return Report{}, &Error{Reason: fmt.Sprintf(
+		return Analysis{}, &Error{Reason: fmt.Sprintf(
 			"the figures of %d numeric columns take %d bytes, more than the %d that a report may have",
 			len(r.Columns), len(text), MaxReport)}
 	}

@@ -34,7 +34,7 @@ func TestAnalyzeFigures(t *testing.T) {
 	for name, file := range files {
 		for _, r := range []io.Reader{strings.NewReader(file), iotest.OneByteReader(strings.NewReader(file)), iotest.DataErrReader(strings.NewReader(file))} {
 			got, err := Analyze(t.Context(), r, nil)
-			if err != nil || !reflect.DeepEqual(got, want) {
+			if err != nil || !reflect.DeepEqual(got.Report, want) {
 				t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
 			}
 		}

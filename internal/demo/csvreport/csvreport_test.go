@@ -43,7 +43,8 @@ func checkPieces(file string, n int) (Format, error) {
 // analyze is Analyze on a file in memory.
 func analyze(t testing.TB, file string) (Report, error) {
 	t.Helper()
-	return Analyze(t.Context(), strings.NewReader(file), nil)
+	a, err := Analyze(t.Context(), strings.NewReader(file), nil)
+	return a.Report, err
 }
 
 // asError fails the test unless err is an *Error.

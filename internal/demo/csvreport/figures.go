@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math/big"
 	"math/bits"
+	"strconv"
 )
 
 // figures gathers one column. Most numbers have at most 18 digits: they are added as integers, apart for each number
@@ -17,6 +18,7 @@ type figures struct {
 	shorts   int64                // short numbers seen
 	min, max short                // of the short numbers, if there are any
 	long     *longFigures         // of the long numbers; nil without any
+	course   *courseOf            // nil: it is not wanted, or the column is text
 }
 
 // longFigures gathers the long numbers of one column.
@@ -24,8 +26,8 @@ type longFigures struct {
 	sum, min, max decimal
 }
 
-// add takes the next cell of the column.
-func (f *figures) add(cell []byte) {
+// add takes the column's cell of a row, counted from 0.
+func (f *figures) add(cell []byte, row int64) {
 	if f.text {
 		return
 	}
@@ -39,12 +41,19 @@ func (f *figures) add(cell []byte) {
 	switch class {
 	case notNumber:
 		f.text = true
-		f.long = nil
+		f.long, f.course = nil, nil
 		return
 	case shortNumber:
 		f.addShort(n)
+		if f.course != nil {
+			f.course.add(row, n.float())
+		}
 	case longNumber:
 		f.addLong(parseLong(cell))
+		if f.course != nil {
+			v, _ := strconv.ParseFloat(string(cell), 64) // out of range is infinite
+			f.course.add(row, v)
+		}
 	}
 	f.count++
 }

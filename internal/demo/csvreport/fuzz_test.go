@@ -76,7 +76,7 @@ func FuzzAnalyze(f *testing.F) {
 			asError(t, err)
 			return
 		}
-		text, err := json.Marshal(r)
+		text, err := json.Marshal(r.Report)
 		if err != nil || len(text) > MaxReport || r.Rows < 1 {
 			t.Fatalf("%d rows, %d bytes of JSON, %v", r.Rows, len(text), err)
 		}

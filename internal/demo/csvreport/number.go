@@ -95,6 +95,9 @@ func (n short) decimal() decimal {
 	return decimal{big.NewInt(n.units), int(n.scale)}
 }
 
+// float returns the nearest float64, or one beside it.
+func (n short) float() float64 { return float64(n.units) / float64(powers[n.scale]) }
+
 func magnitude(n int64) uint64 {
 	if n < 0 {
 		n = -n

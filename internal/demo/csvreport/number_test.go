@@ -13,7 +13,7 @@ import (
 func gather(cells ...string) (Column, bool) {
 	var f figures
 	for _, c := range cells {
-		f.add([]byte(c))
+		f.add([]byte(c), 0)
 	}
 	if !f.numeric() {
 		return Column{}, false

@@ -23,15 +23,19 @@ var pageText string
 
 var page = template.Must(template.New("page").Parse(pageText))
 
-// WriteHTML writes the report as one HTML page that needs no other file, no script and no network: a chart of each
-// numeric column's range with its mean, and a table of all figures. The title may be any text. The error is w's.
-func WriteHTML(w io.Writer, r Report, title string) error {
+// WriteHTML writes the analysis as one HTML page that needs no other file, no script and no network: a chart of each
+// numeric column's course along the file, or of its range where there is no course, and a table of all figures. The
+// title may be any text. The error is w's.
+func WriteHTML(w io.Writer, r Analysis, title string) error {
 	data := pageData{Title: title, Rows: group(strconv.FormatInt(r.Rows, 10)), Columns: len(r.Columns)}
 	if data.Title == "" {
 		data.Title = "Report"
 	}
-	for _, c := range r.Columns {
+	for i, c := range r.Columns {
 		f := pageColumn{Column: c, Bar: bar(c)}
+		if i < len(r.Courses) && i < maxCharted {
+			f.Course = r.Courses[i].draw(bounds(c))
+		}
 		if f.Name == "" {
 			f.Name = "(no name)"
 		}
@@ -54,29 +58,31 @@ type pageData struct {
 
 type pageColumn struct {
 	Column
-	Bar pageBar
+	Bar    pageBar
+	Course pageCourse // drawn instead of the bar, unless it is empty
 }
 
 // pageBar places the marks of one column between its minimum, 0, and its maximum, chartWidth.
 type pageBar struct {
 	Mean    float64
 	Zero    float64
-	HasZero bool // 0 lies inside the range
+	ZeroUp  float64 // where 0 stands in a course, from its top
+	HasZero bool    // 0 lies inside the range
+}
+
+// bounds returns a column's minimum and maximum; a number beyond float64 is infinite.
+func bounds(c Column) (low, high float64) {
+	low, _ = c.Min.Float64()
+	high, _ = c.Max.Float64()
+	return low, high
 }
 
 func bar(c Column) pageBar {
-	low, _ := c.Min.Float64() // a number beyond float64 is infinite and puts its mark in the middle
-	high, _ := c.Max.Float64()
+	low, high := bounds(c)
 	mean, _ := c.Mean.Float64()
-	place := func(v float64) float64 {
-		// Halves, because high - low may be beyond float64.
-		x := (v/2 - low/2) / (high/2 - low/2) * chartWidth
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return chartWidth / 2
-		}
-		return math.Round(min(max(x, 0), chartWidth)*10) / 10
-	}
-	return pageBar{Mean: place(mean), Zero: place(0), HasZero: low < 0 && high > 0}
+	place := func(v float64) float64 { return math.Round(within(low, v, high)*chartWidth*10) / 10 }
+	zero := place(0)
+	return pageBar{Mean: place(mean), Zero: zero, ZeroUp: courseHeight - zero/chartWidth*courseHeight, HasZero: low < 0 && high > 0}
 }
 
 // Readable returns the number for people: with thousands separated and at most 6 digits behind the point, or as many

@@ -14,7 +14,7 @@ import (
 func writePage(t *testing.T, r Report, title string) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := WriteHTML(&b, r, title); err != nil {
+	if err := WriteHTML(&b, Analysis{Report: r}, title); err != nil {
 		t.Fatal(err)
 	}
 	wellFormed(t, b.String())
@@ -94,7 +94,7 @@ func TestPageReturnsTheWritersError(t *testing.T) {
 	r, w := io.Pipe()
 	broken := errors.New("gone")
 	r.CloseWithError(broken)
-	if err := WriteHTML(w, Report{}, "x"); !errors.Is(err, broken) {
+	if err := WriteHTML(w, Analysis{}, "x"); !errors.Is(err, broken) {
 		t.Errorf("got %v, want %v", err, broken)
 	}
 }
