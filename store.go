@@ -279,6 +279,12 @@ type Registry interface {
 	// and may be called by many at once; it answers how many it ended and
 	// whether more are left.
 	Rescue(ctx context.Context, peer Peer, limit int) (rescued int, more bool, err error)
+	// Suspect names the run of a suspect, a job that SuspectLost workers in a
+	// row have died of, which this worker is about to start; it runs one at a
+	// time. Should the worker die, no other suspect is blamed: those that only
+	// waited for their turn are handed back as interrupted, at no cost. ErrGone
+	// means that the worker was taken for dead.
+	Suspect(ctx context.Context, worker WorkerID, job ID, run int) error
 	// Unregister forgets a worker that holds no claim; otherwise its claims are
 	// left for a rescue. It is a worker's last call.
 	Unregister(ctx context.Context, worker WorkerID) error
@@ -287,6 +293,10 @@ type Registry interface {
 // MaxLost is how many workers in a row may die while running a job without
 // progress before it is taken for poison and fails.
 const MaxLost = 3
+
+// SuspectLost is from how many such deaths on a job is a suspect: one more will
+// fail it, so a worker runs one suspect at a time, and names it before.
+const SuspectLost = MaxLost - 1
 
 // WorkerInfo describes a worker process.
 type WorkerInfo struct {

@@ -17,6 +17,9 @@ type member struct {
 	since   time.Time
 	counter int64
 	dead    bool // taken for dead: its claims are being rescued
+	// suspect and run are what Suspect has named last.
+	suspect offstage.ID
+	run     int
 }
 
 // Register makes a worker known; see [offstage.Registry].
@@ -92,7 +95,7 @@ func (s *Store) Rescue(ctx context.Context, peer offstage.Peer, limit int) (int,
 			if rescued == limit {
 				return rescued, true, nil
 			}
-			s.end(j, lost(j, now), now)
+			s.end(j, lost(j, w, now), now)
 			rescued++
 		}
 		s.releaseClaim(key)
@@ -102,22 +105,42 @@ func (s *Store) Rescue(ctx context.Context, peer offstage.Peer, limit int) (int,
 }
 
 // lost is the result of an attempt whose worker died; its time counts from the
-// claim. It bears no claim: were the worker alive after all, its own result must
-// not be taken for a repeat.
-func lost(j *job, now time.Time) *offstage.Result {
+// claim. A suspect that the worker had not named was never started. It bears no
+// claim: were the worker alive after all, its own result must not be taken for a
+// repeat.
+func lost(j *job, w *member, now time.Time) *offstage.Result {
 	result := &offstage.Result{
 		Job: j.ID, Run: j.run, Outcome: offstage.OutcomeLost, Next: offstage.Ready,
 		Errors: j.errors, Lost: j.lost + 1, Error: "the worker died",
 		Started: true, Ran: max(now.Sub(j.started), 0),
 	}
-	if j.progressed() {
+	named := w != nil && w.suspect == j.ID && w.run == j.run
+	switch {
+	case j.progressed():
 		result.Lost = 1
+	case j.lost >= offstage.SuspectLost && !named:
+		result.Outcome, result.Lost, result.Error = offstage.OutcomeInterrupted, j.lost, "the worker died before this run was started"
+		result.Started, result.Ran = false, 0
 	}
 	if result.Lost >= offstage.MaxLost {
 		result.Next = offstage.Failed
 		result.Error = fmt.Sprintf("%d workers in a row died while running this job", result.Lost)
 	}
 	return result
+}
+
+// Suspect notes which suspect a worker is about to start; see [offstage.Registry].
+func (s *Store) Suspect(ctx context.Context, worker offstage.WorkerID, job offstage.ID, run int) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	w := s.workers[worker]
+	if w == nil || w.dead {
+		return offstage.ErrGone
+	}
+	w.suspect, w.run = job, run
+	return nil
 }
 
 // Unregister forgets a worker; see [offstage.Registry]. One that holds claims is

@@ -82,15 +82,35 @@ func (s *Store) rescue(ctx context.Context, worker offstage.WorkerID, limit int)
 type lostRun struct {
 	seq, job  int64
 	run       int
-	errs, was int // errors, and lost before this
+	errs, was int  // errors, and lost before this
+	blamed    bool // false: it is a suspect that had not started
+}
+
+// lost is the counter that the next run carries.
+func (l *lostRun) lost() int64 {
+	if l.blamed {
+		return int64(l.was) + 1
+	}
+	return int64(l.was)
+}
+
+func (l *lostRun) outcome() int64 {
+	if l.blamed {
+		return int64(offstage.OutcomeLost)
+	}
+	return int64(offstage.OutcomeInterrupted)
 }
 
 const (
 	// lockAllClaimsSQL locks the claims of worker $1 in their order.
 	lockAllClaimsSQL = `SELECT true FROM offstage.claim WHERE worker = $1::bigint ORDER BY seq FOR NO KEY UPDATE`
 	// listLostSQL lists up to $2 runs of worker $1 that have not ended, oldest
-	// claims first; $3 is the one job to look for, or 0.
-	listLostSQL = `SELECT c.seq, h.job, coalesce(h.run, 1), coalesce(h.errors, 0), coalesce(h.lost, 0)
+	// claims first; $3 is the one job to look for, or 0. Those of which $4 have
+	// died are blamed only if the worker has named them.
+	listLostSQL = `SELECT c.seq, h.job, coalesce(h.run, 1), coalesce(h.errors, 0), coalesce(h.lost, 0),
+	coalesce(h.lost, 0) < $4::int OR EXISTS (
+		SELECT FROM offstage.worker w WHERE w.id = c.worker AND w.suspect = h.job AND w.suspect_run = coalesce(h.run, 1)
+	)
 FROM offstage.claim c CROSS JOIN LATERAL unnest(c.jobs, c.runs, c.errors, c.lost) WITH ORDINALITY h (job, run, errors, lost, nr)
 WHERE c.worker = $1::bigint AND ($3::bigint = 0 OR h.job = $3::bigint)
 	AND NOT EXISTS (SELECT FROM offstage.attempt a WHERE a.job = h.job AND a.run = coalesce(h.run, 1))
@@ -98,10 +118,10 @@ ORDER BY c.seq, h.nr LIMIT $2::int`
 )
 
 func (s *Store) queueLost(b *pgx.Batch, worker offstage.WorkerID, limit int, job int64, into *[]lostRun) {
-	b.Queue(s.sql(listLostSQL), int64(worker), limit, job).Query(func(rows pgx.Rows) error {
+	b.Queue(s.sql(listLostSQL), int64(worker), limit, job, offstage.SuspectLost).Query(func(rows pgx.Rows) error {
 		*into = nil
 		var l lostRun
-		_, err := pgx.ForEachRow(rows, []any{&l.seq, &l.job, &l.run, &l.errs, &l.was}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&l.seq, &l.job, &l.run, &l.errs, &l.was, &l.blamed}, func() error {
 			*into = append(*into, l)
 			return nil
 		})
@@ -145,20 +165,25 @@ func (s *Store) rescuePage(ctx context.Context, worker offstage.WorkerID, limit 
 	return rescued, more, nil
 }
 
-// endLostSQL ends runs as lost: $2 worker, $3 seq, $4 job, $5 run, $6 errors, $7
-// lost, this time included; it is 1 if the run has remembered a step. The limit $8, whose message is $9, comes first, then a
-// wanted cancel; else the job is ready at the front. It answers the unique keys
-// of jobs that have ended, and null for all others.
+// endLostSQL ends runs as lost, or those that had not started as interrupted: $2
+// worker, $3 seq, $4 job, $5 run, $6 errors, $7 lost, this time included, $10
+// outcome; one that has remembered a step had started, and lost is 1. The limit
+// $8, whose message is $9, comes first, then a wanted cancel; else the job is
+// ready at the front. It answers the unique keys of jobs that have ended, and
+// null for all others.
 const endLostSQL = `WITH ended AS (
 	INSERT INTO offstage.attempt (job, worker, seq, finished_at, ran, run, outcome, next, errors, lost, error)
-	SELECT u.job, $2::bigint, u.seq, t.now, greatest(0, extract(epoch FROM t.now - c.at) * 1000000)::bigint, u.run, 7,
+	SELECT u.job, $2::bigint, CASE WHEN u.outcome = 7 THEN u.seq ELSE 0 END, t.now,
+		CASE WHEN u.outcome = 7 THEN greatest(0, extract(epoch FROM t.now - c.at) * 1000000)::bigint END, u.run, u.outcome,
 		CASE WHEN u.lost >= $8::int THEN 7 WHEN EXISTS (SELECT FROM offstage.cancel x WHERE x.job = u.job) THEN 8 ELSE 2 END,
-		nullif(u.errors, 0), u.lost, CASE WHEN u.lost >= $8::int THEN $9::text ELSE 'the worker died' END
+		nullif(u.errors, 0), u.lost, CASE WHEN u.lost >= $8::int THEN $9::text WHEN u.outcome = 7 THEN 'the worker died'
+			ELSE 'the worker died before this run was started' END
 	FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t
 	CROSS JOIN LATERAL (
 		SELECT n.seq, n.job, n.run, n.errors,
-			CASE WHEN EXISTS (SELECT FROM offstage.step p WHERE p.job = n.job AND p.run = n.run) THEN 1 ELSE n.lost END AS lost
-		FROM unnest($3::bigint[], $4::bigint[], $5::int[], $6::int[], $7::int[]) n (seq, job, run, errors, lost)
+			CASE WHEN p.stepped THEN 1 ELSE n.lost END AS lost, CASE WHEN p.stepped THEN 7 ELSE n.outcome END AS outcome
+		FROM unnest($3::bigint[], $4::bigint[], $5::int[], $6::int[], $7::int[], $10::smallint[]) n (seq, job, run, errors, lost, outcome)
+		CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM offstage.step p WHERE p.job = n.job AND p.run = n.run) AS stepped) p
 	) u
 	JOIN offstage.claim c ON c.worker = $2::bigint AND c.seq = u.seq
 	ORDER BY u.job, u.run
@@ -183,8 +208,8 @@ func (s *Store) endLost(ctx context.Context, tx pgx.Tx, worker offstage.WorkerID
 	rows, err := tx.Query(ctx, s.sql(endLostSQL), s.now(), int64(worker),
 		of(func(l *lostRun) int64 { return l.seq }), of(func(l *lostRun) int64 { return l.job }),
 		of(func(l *lostRun) int64 { return int64(l.run) }), of(func(l *lostRun) int64 { return int64(l.errs) }),
-		of(func(l *lostRun) int64 { return int64(l.was) + 1 }), offstage.MaxLost,
-		fmt.Sprintf("%d workers in a row died while running this job", offstage.MaxLost))
+		of((*lostRun).lost), offstage.MaxLost, fmt.Sprintf("%d workers in a row died while running this job", offstage.MaxLost),
+		of((*lostRun).outcome))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -199,6 +224,28 @@ func (s *Store) endLost(ctx context.Context, tx pgx.Tx, worker offstage.WorkerID
 		}
 	}
 	return keys, n, rows.Err()
+}
+
+// suspectSQL notes that worker $1 is about to start job $2, run $3.
+const suspectSQL = `UPDATE offstage.worker w SET suspect = $2::bigint, suspect_run = $3::int
+FROM offstage.beat b WHERE w.id = $1::bigint AND b.worker = w.id AND NOT b.dead RETURNING true`
+
+// Suspect notes which suspect a worker is about to start; see [offstage.Registry].
+func (s *Store) Suspect(ctx context.Context, worker offstage.WorkerID, job offstage.ID, run int) error {
+	if err := s.usable(ctx, "name a suspect"); err != nil {
+		return err
+	}
+	var lives bool
+	err := s.send(ctx, s.work, unit{op: "name a suspect", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(suspectSQL), int64(worker), int64(job), run).Query(func(rows pgx.Rows) error {
+			lives = false
+			return one(rows, &lives)
+		})
+	}})
+	if err == nil && !lives {
+		err = offstage.ErrGone
+	}
+	return err
 }
 
 const (

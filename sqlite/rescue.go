@@ -51,6 +51,10 @@ func (t *tx) rescue(worker offstage.WorkerID, limit int) (rescued int, more bool
 	if err != nil {
 		return 0, false, err
 	}
+	named, err := first(t.rows(sqlSuspect, worker))
+	if err != nil {
+		return 0, false, err
+	}
 	for _, c := range list {
 		left, err := unended(t, c.jobs)
 		if err != nil {
@@ -58,7 +62,8 @@ func (t *tx) rescue(worker offstage.WorkerID, limit int) (rescued int, more bool
 		}
 		n := min(len(left), limit-rescued)
 		for _, h := range left[:n] {
-			if err := t.lose(c, h); err != nil {
+			blamed := h.lost < offstage.SuspectLost || named != nil && named.id(0) == h.job && named.int(1) == h.run
+			if err := t.lose(c, h, blamed); err != nil {
 				return 0, false, err
 			}
 		}
@@ -72,12 +77,30 @@ func (t *tx) rescue(worker offstage.WorkerID, limit int) (rescued int, more bool
 	return rescued, false, nil
 }
 
+// One worker by its primary key.
+const (
+	sqlSuspect    = `SELECT suspect, suspect_run FROM offstage_worker WHERE id = ?`
+	sqlSetSuspect = `UPDATE offstage_worker SET suspect = ?, suspect_run = ? WHERE id = ? AND dead = 0`
+)
+
+// Suspect notes which suspect a worker is about to start.
+func (s *Store) Suspect(ctx context.Context, worker offstage.WorkerID, job offstage.ID, run int) error {
+	return s.write(ctx, "name a suspect", func(t *tx) error {
+		n, err := t.exec(sqlSetSuspect, job, run, worker)
+		if err == nil && n == 0 {
+			err = offstage.ErrGone
+		}
+		return err
+	})
+}
+
 const sqlKeyOf = `SELECT uniq_key FROM offstage_job WHERE id = ?`
 
 // lose ends one attempt of a claim whose worker died. Whether the handler was
-// started nobody knows; the time counts from the claim. No claim is noted: what
-// the worker may yet say of this attempt is refused, not taken for said before.
-func (t *tx) lose(c claimRow, h heldJob) error {
+// started nobody knows, but of suspects, which are blamed only then; the time
+// counts from the claim. No claim is noted: what the worker may yet say of this
+// attempt is refused, not taken for said before.
+func (t *tx) lose(c claimRow, h heldJob, blamed bool) error {
 	cancels, err := t.pendingCancels()
 	if err != nil {
 		return err
@@ -87,10 +110,16 @@ func (t *tx) lose(c claimRow, h heldJob) error {
 		Errors: h.errors, Lost: h.lost + 1, Error: "the worker died",
 		Started: true, Ran: max(time.Duration(t.now-c.at)*time.Microsecond, 0),
 	}
-	if progressed, err := t.progressed(h.job, h.run); err != nil {
+	progressed, err := t.progressed(h.job, h.run)
+	if err != nil {
 		return err
-	} else if progressed {
+	}
+	switch {
+	case progressed:
 		end.Lost = 1
+	case !blamed:
+		end.Outcome, end.Lost, end.Error = offstage.OutcomeInterrupted, h.lost, "the worker died before this run was started"
+		end.Started, end.Ran = false, 0
 	}
 	switch {
 	case end.Lost >= offstage.MaxLost:

@@ -66,8 +66,7 @@ func keepLastTakesOver(r *rig) {
 		"poison": func(*worker, offstage.ID) {
 			for range offstage.MaxLost {
 				dying := r.worker()
-				dying.takeOne()
-				dying.die()
+				dying.dieOf(dying.takeOne())
 			}
 		},
 	}

@@ -17,6 +17,9 @@ var rescueCases = []Case{
 	{"rescue/counter moved", "A rescue of a peer that has beaten since it was seen does nothing.", rescueMoved},
 	{"rescue/pages", "A rescue ends up to limit attempts and says whether more are left.", rescuePages},
 	{"rescue/poison", "A job that too many workers in a row died of fails, and says why.", rescuePoison},
+	{"rescue/suspects", "Of a dead worker's suspects only the run that it had named is lost; the others are handed back at no cost.", rescueSuspects},
+	{"rescue/suspects named before", "A run is not blamed because an earlier one of its job was named, or another job was.", rescueNamedBefore},
+	{"rescue/suspect when gone", "A worker that was taken for dead can name no suspect.", rescueSuspectGone},
 	{"rescue/cancel asked", "A lost job whose cancel was asked for is cancelled.", rescueCancelAsked},
 	{"rescue/poison cancelled", "A poison job fails even if its cancel was asked for.", rescuePoisonCancelled},
 	{"rescue/many at once", "Many may rescue one worker at once; each attempt is ended once.", rescueMany},
@@ -137,7 +140,7 @@ func rescuePoison(r *rig) {
 		w := r.worker()
 		job := w.takeOne()
 		same(r, "lost before", job.Lost, death-1)
-		same(r, "rescued", w.die(), 1)
+		same(r, "rescued", w.dieOf(job), 1)
 	}
 	got := r.get(id)
 	same(r, "state", got.State, offstage.Failed)
@@ -162,6 +165,61 @@ func rescuePoison(r *rig) {
 	r.wantState(offstage.Ready, second)
 }
 
+// suspects inserts jobs that as many workers have died of as make a suspect.
+func (r *rig) suspects(n int) []offstage.ID {
+	ids := r.insert(echoes(n)...)
+	for range offstage.SuspectLost {
+		w := r.worker()
+		w.take(n)
+		w.die()
+	}
+	return ids
+}
+
+func rescueSuspects(r *rig) {
+	ids := r.suspects(3)
+	w := r.worker()
+	jobs := w.take(3)
+	w.start(jobs[0])
+	w.counted(jobs[0].interrupted())
+	w.start(jobs[1])
+	same(r, "rescued", w.die(), 2)
+	r.wantState(offstage.Failed, ids[1])
+	for _, id := range []offstage.ID{ids[0], ids[2]} {
+		got := r.get(id)
+		same(r, "state", got.State, offstage.Ready)
+		same(r, "lost", got.Lost, offstage.SuspectLost)
+		last := got.Attempts[len(got.Attempts)-1]
+		same(r, "outcome", last.Outcome, offstage.OutcomeInterrupted)
+	}
+	waited := r.get(ids[2])
+	same(r, "start of what only waited", waited.Attempts[len(waited.Attempts)-1].StartedAt.IsZero(), true)
+	same(r, "late verdict", w.finish(jobs[2].completed())[0].Kind, offstage.Refused)
+}
+
+func rescueNamedBefore(r *rig) {
+	ids := r.suspects(2)
+	w := r.worker()
+	jobs := w.take(2)
+	w.start(jobs[1])
+	w.start(jobs[0])
+	w.finishAll([]offstage.Result{jobs[0].interrupted(), jobs[1].interrupted()}, jobs[0].claim)
+	w.take(2)
+	same(r, "rescued", w.die(), 2)
+	r.wantState(offstage.Ready, ids...)
+}
+
+func rescueSuspectGone(r *rig) {
+	ids := r.suspects(1)
+	w := r.worker()
+	job := w.takeOne()
+	w.die()
+	if err := r.store.Suspect(r.Context(), w.id, job.ID, job.Run); !errors.Is(err, offstage.ErrGone) {
+		r.Errorf("got %v, want ErrGone", err)
+	}
+	r.wantState(offstage.Ready, ids...)
+}
+
 func rescueCancelAsked(r *rig) {
 	ids := r.insert(echoes(2)...)
 	w := r.worker()
@@ -184,9 +242,9 @@ func rescuePoisonCancelled(r *rig) {
 		w.die()
 	}
 	w := r.worker()
-	w.takeOne()
+	job := w.takeOne()
 	same(r, "answer", r.apply(offstage.Change{Verb: offstage.VerbCancel, Job: id}), offstage.Running)
-	same(r, "rescued", w.die(), 1)
+	same(r, "rescued", w.dieOf(job), 1)
 	r.wantState(offstage.Failed, id)
 	same(r, "cancels left", len(r.worker().beat().Cancels), 0)
 	same(r, "answer", r.apply(offstage.Change{Verb: offstage.VerbRetry, Job: id}), offstage.Ready)

@@ -83,13 +83,10 @@ func uniqueFree(r *rig) {
 		r.apply(offstage.Change{Verb: offstage.VerbDelete, Job: last})
 		r.apply(offstage.Change{Verb: offstage.VerbDelete, Job: r.insertOne(job)})
 	}
-	id, w, _ := r.bring(uniqueEcho(offstage.Skip, "lost"), offstage.Running)
+	id := r.insertOne(uniqueEcho(offstage.Skip, "lost"))
 	for range offstage.MaxLost {
-		w.die()
-		if r.get(id).State == offstage.Ready {
-			w = r.worker()
-			w.takeOne()
-		}
+		w := r.worker()
+		w.dieOf(w.takeOne())
 	}
 	r.wantState(offstage.Failed, id)
 	r.insertOne(uniqueEcho(offstage.Skip, "lost"))

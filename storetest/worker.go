@@ -215,6 +215,21 @@ func (w *worker) halfDie() {
 	same(w.rig, "more to rescue", more, true)
 }
 
+// start names a job's run as the suspect that this worker is about to start.
+func (w *worker) start(job taken) {
+	w.Helper()
+	w.must(w.store.Suspect(w.Context(), w.id, job.ID, job.Run), "name a suspect")
+}
+
+// dieOf starts a job and dies of it.
+func (w *worker) dieOf(job taken) int {
+	w.Helper()
+	if job.Lost >= offstage.SuspectLost {
+		w.start(job)
+	}
+	return w.die()
+}
+
 // die lets the store take the worker for dead and rescues all its jobs.
 func (w *worker) die() int {
 	w.Helper()

@@ -130,7 +130,8 @@ func (a *attempt) enter() {
 // be called when the attempt is over.
 func (e *engine) prepare(ctx context.Context, a *attempt) (done func(), err error) {
 	done = func() {}
-	if a.job.Lost >= suspectLost {
+	suspect := a.job.Lost >= offstage.SuspectLost
+	if suspect {
 		a.enter()
 		select {
 		case e.suspects <- struct{}{}:
@@ -145,15 +146,20 @@ func (e *engine) prepare(ctx context.Context, a *attempt) (done func(), err erro
 			return done, err
 		}
 	}
-	for {
+	wait := backoff{first: 50 * time.Millisecond, last: time.Second}
+	for named := !suspect; ; {
 		if err := e.mayStart(ctx); err != nil {
 			return done, err
 		}
 		ok, changed := e.lease.valid(a.claim.session)
-		if ok {
+		if ok && named {
 			return done, nil
 		}
 		a.enter()
+		if ok {
+			named = e.name(ctx, a, &wait)
+			continue
+		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -163,9 +169,21 @@ func (e *engine) prepare(ctx context.Context, a *attempt) (done func(), err erro
 	}
 }
 
-// suspectLost is from how many deaths in a row on a job is run apart from other
-// suspects, so that its neighbours are not blamed for what it does.
-const suspectLost = 2
+// name tells the store which suspect is about to start, and waits a moment if
+// that fails.
+func (e *engine) name(ctx context.Context, a *attempt, wait *backoff) bool {
+	call, cancel := context.WithTimeout(ctx, callTime)
+	err := e.store.Suspect(call, a.claim.session.id, a.job.ID, a.job.Run)
+	cancel()
+	if err != nil {
+		select {
+		case <-time.After(wait.next()):
+		case <-ctx.Done():
+		case <-e.stopping:
+		}
+	}
+	return err == nil
+}
 
 func (e *engine) mayStart(ctx context.Context) error {
 	if ctx.Err() != nil {

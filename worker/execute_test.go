@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/internal/faultstore"
 	"github.com/offstagehq/offstage/offstagetest"
 	"github.com/offstagehq/offstage/worker"
 )
@@ -291,6 +292,40 @@ func TestSuspectsRunOneAtATime(t *testing.T) {
 		tick(4 * time.Minute)
 		if got := strings.ReplaceAll(strings.Join(seen.all(), " "), "other ", ""); got != "begin end begin end begin end" {
 			t.Errorf("suspects ran as %s", got)
+		}
+		r.endWell()
+	})
+}
+
+func TestSuspectsThatWaitForTheirTurnAreNotBlamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := faultstore.Wrap(offstagetest.NewStore())
+		r := newRig(t, store, worker.Config{})
+		ids := []offstage.ID{r.enqueue(task{}), r.enqueue(task{}), r.enqueue(task{})}
+		for range offstage.SuspectLost {
+			die(t, store)
+		}
+		store.Break(faultstore.Fault{Method: "Suspect", Mode: faultstore.Before, Count: 2})
+		started := make(chan offstage.ID, len(ids))
+		worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[task]) error {
+			started <- job.ID
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		r.run()
+		blamed := <-started
+		held := r.get(blamed).Worker
+		if n := store.Heal(); n != 2 {
+			t.Errorf("the suspect started though it was not named: %d faults struck of 2", n)
+		}
+		if _, _, err := store.Rescue(t.Context(), offstage.Peer{ID: held, Dead: true}, 100); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range ids {
+			got := r.get(id)
+			if failed := got.State == offstage.Failed; failed != (id == blamed) {
+				t.Errorf("job %d is %s; %d alone was running when its worker died", id, got.State, blamed)
+			}
 		}
 		r.endWell()
 	})

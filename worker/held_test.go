@@ -168,7 +168,7 @@ func TestAttemptsOfAClaimThatIsGoneAreCancelled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if cause := <-causes; !errors.Is(cause, offstage.ErrLeaseLost) {
+		if cause := r.awaitCause(causes); !errors.Is(cause, offstage.ErrLeaseLost) {
 			t.Errorf("cause %v", cause)
 		}
 		if got := r.await(id, offstage.Cancelled); len(got.Attempts) != 1 {

@@ -53,6 +53,31 @@ func TestOnChangeIsToldInOrder(t *testing.T) {
 	})
 }
 
+func TestARefusedResultIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		var ends journal
+		r := newRig(t, store, worker.Config{OnChange: func(_ context.Context, e worker.Event) {
+			if e.Outcome != 0 {
+				ends.add(e.Outcome.String())
+			}
+		}})
+		causes := hold(r)
+		id := r.enqueue(task{})
+		r.run()
+		held := r.await(id, offstage.Running).Worker
+		if _, _, err := store.Rescue(t.Context(), offstage.Peer{ID: held, Dead: true}, 100); err != nil {
+			t.Fatal(err)
+		}
+		r.awaitCause(causes)
+		r.awaitRun(id, 2, offstage.Running)
+		if told := ends.all(); len(told) > 0 {
+			t.Errorf("told of %v, which came too late to count", told)
+		}
+		r.endWell()
+	})
+}
+
 func TestASlowHookHoldsFetchingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -236,6 +236,9 @@ func TestSweepsAreTheLeaders(t *testing.T) {
 		first.endWell()
 		tick(10 * time.Second) // the second leads
 		store.mu.Lock()
+		if len(sweeps) != 2 {
+			t.Errorf("sweeps by %v; want one by the new leader: whoever led before may have died", sweeps)
+		}
 		clear(sweeps)
 		failNext = true
 		store.mu.Unlock()

@@ -25,6 +25,18 @@ func hold(r *rig) <-chan error {
 	return causes
 }
 
+// awaitCause lets time pass until a handler's context ends, and returns the cause.
+func (r *rig) awaitCause(causes <-chan error) error {
+	r.Helper()
+	select {
+	case cause := <-causes:
+		return cause
+	case <-time.After(time.Hour):
+		r.Fatal("no context ended")
+		return nil
+	}
+}
+
 // failAll makes every call of a store fail but those of the client.
 func failAll(err error) func(context.Context, string, any) error {
 	return func(context.Context, string, any) error { return err }
@@ -42,7 +54,7 @@ func TestSilenceCancelsBeforeTheLeaseEnds(t *testing.T) {
 			tick(2*time.Second + time.Millisecond)
 			began := time.Now()
 			store.before(failAll(lost))
-			cause := <-causes
+			cause := r.awaitCause(causes)
 			if !errors.Is(cause, offstage.ErrLeaseLost) {
 				t.Errorf("cause %v", cause)
 			}
@@ -57,6 +69,34 @@ func TestSilenceCancelsBeforeTheLeaseEnds(t *testing.T) {
 			r.endWell()
 		})
 	}
+}
+
+func TestALeaseCountsFromTheSendingOfABeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		r := newRig(t, store, worker.Config{})
+		causes := hold(r)
+		r.run()
+		r.await(r.enqueue(task{}), offstage.Running)
+		const slow = 800 * time.Millisecond
+		var answered time.Time // the last beat
+		store.before(func(_ context.Context, call string, _ any) error {
+			if call == "Beat" {
+				tick(slow)
+				answered = time.Now()
+			}
+			return nil
+		})
+		tick(5 * time.Second)
+		store.before(failAll(lost))
+		r.awaitCause(causes)
+		// Its peers have seen the counter stand still since it was sent.
+		if most := worker.DefaultLease - time.Second - slow; time.Since(answered) > most {
+			t.Errorf("cancelled %v after the last answer; want at most %v", time.Since(answered), most)
+		}
+		store.before(nil)
+		r.endWell()
+	})
 }
 
 func TestAServerThatIsDownCancelsNothing(t *testing.T) {
@@ -119,7 +159,7 @@ func TestOneThatWasTakenForDeadBeginsAnew(t *testing.T) {
 		if _, _, err := store.Rescue(t.Context(), offstage.Peer{ID: worker, Dead: true}, 100); err != nil {
 			t.Fatal(err)
 		}
-		if cause := <-causes; !errors.Is(cause, offstage.ErrLeaseLost) {
+		if cause := r.awaitCause(causes); !errors.Is(cause, offstage.ErrLeaseLost) {
 			t.Errorf("cause %v", cause)
 		}
 		again := r.awaitRun(id, 2, offstage.Running)

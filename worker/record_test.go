@@ -35,7 +35,13 @@ func refusing(bad func(offstage.Result) bool) func(context.Context, string, any)
 func TestBadDataIsFoundAndItsNeighboursAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		store.before(refusing(func(result offstage.Result) bool { return string(result.Value) == "13" }))
+		refuse := refusing(func(result offstage.Result) bool { return string(result.Value) == "13" })
+		store.before(func(ctx context.Context, call string, in any) error {
+			if call == "Finish" {
+				tick(10 * time.Millisecond) // in which others gather
+			}
+			return refuse(ctx, call, in)
+		})
 		r := newRig(t, store, worker.Config{})
 		worker.HandleResult(r.worker, func(ctx context.Context, job *offstage.Job[task]) (int, error) {
 			offstage.Logger(ctx).Info("hello")

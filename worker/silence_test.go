@@ -50,6 +50,7 @@ func TestLeaseThroughOutages(t *testing.T) {
 		{"down", []error{answeredDown, answeredDown, answeredDown, answeredDown, answeredDown, answeredDown, answeredDown, answeredDown}, false},
 		{"broken, then down", []error{answerLost, answeredDown, answeredDown, answeredDown, answeredDown, answeredDown, answeredDown}, false},
 		{"a long outage, then slow to return", []error{answerLost, answeredDown, answeredDown, answeredDown, answeredDown, answeredDown, answerLost}, false},
+		{"silence, then down just in time", []error{answerLost, answerLost, answerLost, answeredDown}, false},
 		{"one answer of down in a silence", []error{answerLost, answerLost, answeredDown, answerLost}, true},
 		{"a long outage, then silence", []error{answeredDown, answeredDown, answeredDown, answeredDown, answeredDown, answeredDown, answerLost, answerLost, answerLost, answerLost}, true},
 	}

@@ -202,6 +202,12 @@ func (s *Store) Rescue(ctx context.Context, peer offstage.Peer, limit int) (int,
 	return a.n, a.more, err
 }
 
+// Suspect is the contract's.
+func (s *Store) Suspect(ctx context.Context, worker offstage.WorkerID, job offstage.ID, run int) error {
+	_, err := call(ctx, s, "Suspect", func() (struct{}, error) { return struct{}{}, s.Store.Suspect(ctx, worker, job, run) })
+	return err
+}
+
 // Unregister is the contract's.
 func (s *Store) Unregister(ctx context.Context, worker offstage.WorkerID) error {
 	_, err := call(ctx, s, "Unregister", func() (struct{}, error) { return struct{}{}, s.Store.Unregister(ctx, worker) })

@@ -326,6 +326,22 @@ func (m *machine) Die(rt *rapid.T) {
 	m.workers[i] = m.register(rt)
 }
 
+// Suspect names a claimed job as the suspect that its worker starts.
+func (m *machine) Suspect(rt *rapid.T) {
+	i := slices.IndexFunc(m.held, func(h heldJob) bool { return h.Lost >= offstage.SuspectLost })
+	if i < 0 {
+		rt.Skip("no suspect is claimed")
+	}
+	h := m.held[i]
+	err := m.store.Suspect(m.scope.Context(), h.worker, h.ID, h.Run)
+	if alive := slices.Contains(m.workers, h.worker); alive != (err == nil) {
+		rt.Fatalf("name job %d as a suspect: %v, with a worker that lives: %t", h.ID, err, alive)
+	}
+	if j := m.ref.jobs[h.ID]; err == nil && j != nil && j.state == offstage.Running && j.claim == (claimKey{h.worker, h.seq}) {
+		m.ref.name(h.worker, h.ID)
+	}
+}
+
 // Pause stops or resumes a queue.
 func (m *machine) Pause(rt *rapid.T) {
 	queue, paused := queues.Draw(rt, "queue"), rapid.Bool().Draw(rt, "paused")

@@ -43,6 +43,7 @@ type job struct {
 	errors   int
 	lost     int
 	asked    bool // a cancel is pending
+	named    bool // its worker has named it as the suspect that it starts
 	claim    claimKey
 	ends     map[int]claimKey // ended runs and the claims under which they ended
 }
@@ -112,7 +113,7 @@ func (r *reference) first(queues []string, n int) []*job {
 
 // claim starts a job's next run.
 func (r *reference) claim(j *job, key claimKey) {
-	j.state, j.run, j.claim = offstage.Running, j.next, key
+	j.state, j.run, j.claim, j.named = offstage.Running, j.next, key, false
 	j.next++
 	if r.claims[key] == nil {
 		r.claims[key] = map[offstage.ID]bool{}
@@ -182,7 +183,9 @@ func (r *reference) rescue(worker offstage.WorkerID) {
 		for id := range jobs {
 			j := r.jobs[id]
 			j.ends[j.run] = claimKey{}
-			j.lost++
+			if j.lost < offstage.SuspectLost || j.named {
+				j.lost++
+			}
 			switch {
 			case j.lost >= offstage.MaxLost:
 				r.end(j, offstage.Failed)
@@ -193,6 +196,15 @@ func (r *reference) rescue(worker offstage.WorkerID) {
 			}
 		}
 		delete(r.claims, key)
+	}
+}
+
+// name notes the one suspect that a worker starts.
+func (r *reference) name(worker offstage.WorkerID, id offstage.ID) {
+	for _, j := range r.jobs {
+		if j.claim.worker == worker {
+			j.named = j.id == id
+		}
 	}
 }
 

@@ -180,6 +180,8 @@ CREATE TABLE offstage.worker (
 	started_at timestamptz NOT NULL,
 	queues int[] NOT NULL,
 	kinds int[] NOT NULL,
+	suspect bigint NOT NULL DEFAULT 0,  -- the job that it named last,
+	suspect_run int NOT NULL DEFAULT 0, -- and the run
 	info text NOT NULL            -- offstage.WorkerInfo as JSON
 );
 -- The part of a worker that changes every second, kept small: under a held

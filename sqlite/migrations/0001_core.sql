@@ -169,7 +169,9 @@ CREATE TABLE offstage_worker (
     id         INTEGER PRIMARY KEY,
     info       TEXT    NOT NULL, -- JSON of offstage.WorkerInfo
     started_at INTEGER NOT NULL,
-    dead       INTEGER NOT NULL DEFAULT 0
+    dead       INTEGER NOT NULL DEFAULT 0,
+    suspect     INTEGER NOT NULL DEFAULT 0, -- the job that it named last,
+    suspect_run INTEGER NOT NULL DEFAULT 0  -- and the run
 ) STRICT;
 
 CREATE TABLE offstage_leader (
