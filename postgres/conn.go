@@ -88,7 +88,7 @@ func (s *Store) send(ctx context.Context, l *link, u unit) error {
 			l.Reset()
 		}
 		again := undone(err) && try < tries ||
-			try == 1 && lostConn(err) && (!sent || u.repeatable || pgconn.SafeToRetry(err))
+			try == 1 && lostConn(err) && (!sent || u.repeatable || unsent(err))
 		if !again || !pause(bounded, try) {
 			return fault(ctx, u.op, err, sent)
 		}

@@ -51,10 +51,18 @@ func classOf(err error, sent bool) offstage.FaultClass {
 		return dialClass(err)
 	case errors.As(err, &server):
 		return codeClass(server.Code)
-	case !sent, pgconn.SafeToRetry(err):
+	case !sent, unsent(err):
 		return offstage.FaultBusy
 	}
 	return offstage.FaultUnknown
+}
+
+// unsent reports whether pgx is sure that nothing reached the server. Of a
+// connection that is closed it is too sure: it says so as well of one that it
+// lost under a statement (MultiResultReader.NextResult in 5.12 drops the first
+// error), a commit included.
+func unsent(err error) bool {
+	return pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
 }
 
 // dialClass is the class of a connection that did not come about. Nothing was
