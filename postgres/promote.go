@@ -28,17 +28,19 @@ type promoter struct {
 	failed bool      // the last look was not carried out
 }
 
-// mark says that all transactions which wrote before time have numbers below xmax.
+// mark says that all transactions which wrote before time have numbers below xid.
+// It is a number that was taken then: a snapshot's xmax would not do, which is
+// below the numbers of transactions that are open while no later one has ended.
 type mark struct {
 	time time.Time
-	xmax uint64
+	xid  uint64
 }
 
 const promoteLag = 2 * time.Second
 
 // promoteSQL makes up to $2 jobs ready whose time has come, from time $3 on
-// (null: from the beginning). It answers the snapshot, the time, how many, and
-// when the next is due.
+// (null: from the beginning). It answers the snapshot, its own number, the time,
+// how many, and when the next is due.
 const promoteSQL = `WITH due AS MATERIALIZED (
 	SELECT s.ctid AS tid FROM offstage.scheduled s
 	WHERE s.run_at >= coalesce($3::timestamptz, '-infinity') AND s.run_at <= coalesce($1::timestamptz, statement_timestamp())
@@ -50,20 +52,27 @@ const promoteSQL = `WITH due AS MATERIALIZED (
 	INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
 	SELECT queue, priority * 2 + 1, job, run_at, run, errors, lost FROM gone
 )
-SELECT pg_current_snapshot()::text, coalesce($1::timestamptz, statement_timestamp()), (SELECT count(*) FROM due), (
+SELECT pg_current_snapshot()::text, pg_current_xact_id(), coalesce($1::timestamptz, statement_timestamp()),
+	(SELECT count(*) FROM due), (
 	SELECT s.run_at FROM offstage.scheduled s
 	WHERE s.run_at > coalesce($1::timestamptz, statement_timestamp()) ORDER BY s.run_at, s.job LIMIT 1
 )`
+
+// unsyncedSQL has a commit not wait for the disk. What is promoted and then lost
+// by a crash is promoted again, and whoever claims it waits for both.
+const unsyncedSQL = `SELECT set_config('synchronous_commit', 'off', true)`
 
 // promote makes scheduled jobs ready whose time has come.
 func (s *Store) promote(ctx context.Context, term int64, limit int) (report offstage.ChoreReport, err error) {
 	from := s.promoter.start(s.epoch.Load(), term)
 	var text string
+	var xid uint64
 	var now time.Time
 	var next *time.Time
 	err = s.asLeader(ctx, term, unit{op: "promote scheduled jobs", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(unsyncedSQL)
 		b.Queue(s.sql(promoteSQL), s.now(), limit, from).QueryRow(func(row pgx.Row) error {
-			return row.Scan(&text, &now, &report.Done, &next)
+			return row.Scan(&text, &xid, &now, &report.Done, &next)
 		})
 	}})
 	if err != nil {
@@ -76,7 +85,7 @@ func (s *Store) promote(ctx context.Context, term int64, limit int) (report offs
 	}
 	report.More = report.Done >= limit
 	if !report.More {
-		s.promoter.learn(sn, now)
+		s.promoter.learn(sn, mark{now, xid})
 	}
 	if next != nil {
 		report.Next = max(next.Sub(now), time.Millisecond)
@@ -105,13 +114,13 @@ func (p *promoter) fail() {
 }
 
 // learn moves the hint after a look that found all there was to find.
-func (p *promoter) learn(sn snapshot, now time.Time) {
+func (p *promoter) learn(sn snapshot, now mark) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	watched := len(p.long)
 	p.long = slices.DeleteFunc(p.long, sn.sees)
 	ended := len(p.long) < watched
-	to := now.Add(-promoteLag)
+	to := now.time.Add(-promoteLag)
 	for len(p.marks) > 1 && p.marks[0].time.Before(to) {
 		p.marks = p.marks[1:]
 	}
@@ -123,7 +132,7 @@ func (p *promoter) learn(sn snapshot, now time.Time) {
 			to = p.marks[0].time
 		}
 		for _, xid := range sn.open {
-			if xid < p.marks[0].xmax && !slices.Contains(p.long, xid) {
+			if xid < p.marks[0].xid && !slices.Contains(p.long, xid) {
 				p.long = append(p.long, xid)
 			}
 		}
@@ -131,5 +140,5 @@ func (p *promoter) learn(sn snapshot, now time.Time) {
 			p.from = to
 		}
 	}
-	p.marks = append(p.marks, mark{now, sn.xmax})
+	p.marks = append(p.marks, now)
 }
