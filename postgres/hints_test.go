@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"net/url"
 	"testing"
 	"time"
 
@@ -21,12 +22,20 @@ type stand struct {
 	now    time.Time
 }
 
+// newStand opens a store with one connection for work: each new one would have
+// it forget its hints.
 func newStand(t *testing.T) *stand {
 	t.Helper()
 	db := pgtest.Open(t)
+	address, err := url.Parse(db.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := address.Query()
+	query.Set("pool_max_conns", "1")
+	address.RawQuery = query.Encode()
 	s := &stand{T: t, now: time.Now()}
-	var err error
-	if s.Store, err = Open(t.Context(), db.URL, WithClock(func() time.Time { return s.now })); err != nil {
+	if s.Store, err = Open(t.Context(), address.String(), WithClock(func() time.Time { return s.now })); err != nil {
 		t.Fatal(err)
 	}
 	if s.other, err = pgx.Connect(t.Context(), db.URL); err != nil {

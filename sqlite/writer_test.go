@@ -118,6 +118,21 @@ func (brokenCommit) ExecContext(context.Context, []driver.NamedValue) (driver.Re
 	return nil, diskError(lib.SQLITE_IOERR_FSYNC)
 }
 
+// An acknowledged write has reached the disk, whichever connection it went over.
+func TestEveryCommitIsSynced(t *testing.T) {
+	s := openFile(t)
+	const question, full = "PRAGMA synchronous", 2
+	onWriter(t, s, func(c *conn) {
+		if got, err := first(c.rows(question)); err != nil || got.num(0) != full {
+			t.Errorf("the writer's level is %v, %v; want %d", got, err, full)
+		}
+	})
+	var got int
+	if err := s.DB().QueryRow(question).Scan(&got); err != nil || got != full {
+		t.Errorf("the application's level is %d, %v; want %d", got, err, full)
+	}
+}
+
 // After a failed fsync nothing is acknowledged any more, though SQLite would go
 // on; reads do.
 func TestFailedSyncStopsAcknowledging(t *testing.T) {
@@ -136,7 +151,11 @@ func TestFailedSyncStopsAcknowledging(t *testing.T) {
 	if offstage.ClassOf(err) != offstage.FaultUnknown {
 		t.Errorf("the commit that failed: %v, want a FaultUnknown", err)
 	}
-	<-s.Failed()
+	select {
+	case <-s.Failed():
+	default:
+		t.Error("the store does not say that it has failed")
+	}
 	if _, err := s.Insert(t.Context(), []offstage.NewJob{echoJob()}); offstage.ClassOf(err) != offstage.FaultDown {
 		t.Errorf("a write after it: %v, want a FaultDown", err)
 	}

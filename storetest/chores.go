@@ -7,7 +7,7 @@ import (
 )
 
 var choreCases = []Case{
-	{"chore/promote by time", "Promote makes jobs ready in the order of their times, up to limit, and says whether there is more.", promoteOrder},
+	{"chore/promote by time", "Promote makes jobs ready in the order of their times, none before, up to limit, and says whether there is more.", promoteOrder},
 	{"chore/promote next", "Promote answers how long until there will be something to do, as far as it knows.", promoteNext},
 	{"chore/promote nothing", "Promote with nothing to do changes nothing.", promoteNothing},
 	{"chore/unblock", "Unblock makes jobs ready whose kind has a live handler and is not paused, and no others.", unblockHandled},
@@ -16,9 +16,10 @@ var choreCases = []Case{
 
 func promoteOrder(r *rig) {
 	var jobs []offstage.NewJob
-	for _, minutes := range []int{4, 1, 5, 2, 3, 90} {
+	for _, minutes := range []int{4, 1, 5, 2, 3} {
 		jobs = append(jobs, echoAfter(time.Duration(minutes)*time.Minute))
 	}
+	jobs = append(jobs, echoAfter(10*time.Minute+time.Second))
 	ids := r.insert(jobs...)
 	term := r.worker().lead(24 * time.Hour)
 	r.pass(10 * time.Minute)

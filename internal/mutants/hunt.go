@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// mutant is one deliberate fault and the test that has to catch it.
+type mutant struct {
+	name string // what is wrong with it in place
+	file string // where, from the module's root
+	old  string // the text that stands there, exactly once
+	new  string // the text of the fault
+	pkg  string // the package of the test
+	test string // its name, with the parts of go test -run
+}
+
+// Why a fault was not caught.
+var (
+	errSurvived = errors.New("SURVIVED")
+	errBuild    = errors.New("DOES NOT COMPILE")
+	errNoTest   = errors.New("THERE IS NO SUCH TEST")
+	errSkipped  = errors.New("ITS TEST WAS SKIPPED")
+	errBaseline = errors.New("ITS TEST FAILS WITHOUT THE FAULT")
+)
+
+// hunt runs the mutant's test with the fault in place; nil means that it failed,
+// as it must.
+func (m mutant) hunt(ctx context.Context, tests *baseline) error {
+	if err := tests.check(ctx, m); err != nil {
+		return err
+	}
+	text, err := m.faulty()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "mutant")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // it holds two small files
+	overlay, err := writeOverlay(dir, m.file, text)
+	if err != nil {
+		return err
+	}
+	out, failed, err := m.run(ctx, "-overlay="+overlay)
+	tests.show(out)
+	switch {
+	case err != nil:
+		return err
+	case bytes.Contains(out, []byte("[build failed]")):
+		return fmt.Errorf("%w:\n%s", errBuild, out)
+	case !failed:
+		return errSurvived
+	}
+	return nil
+}
+
+// faulty returns the file's text with the fault.
+func (m mutant) faulty() (string, error) {
+	source, err := os.ReadFile(m.file)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(source), m.old); n != 1 {
+		return "", fmt.Errorf("%s HAS ITS PLACE %d TIMES: %q", m.file, n, m.old)
+	}
+	return strings.Replace(string(source), m.old, m.new, 1), nil
+}
+
+// patience is how long a test may take: one that hangs has caught its fault.
+const patience = time.Minute
+
+// run runs the mutant's test and reports whether it failed.
+func (m mutant) run(ctx context.Context, flags ...string) (out []byte, failed bool, err error) {
+	parts := strings.Split(m.test, "/")
+	for i, part := range parts {
+		parts[i] = "^" + part + "$"
+	}
+	args := append([]string{"test", "-v", "-vet=off", "-timeout=" + patience.String(), "-run", strings.Join(parts, "/")}, flags...)
+	out, err = exec.CommandContext(ctx, "go", append(args, m.pkg)...).CombinedOutput()
+	if ctx.Err() != nil {
+		return out, false, context.Cause(ctx)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return out, true, nil
+	}
+	return out, false, err
+}
+
+// baseline knows which tests pass without any fault.
+type baseline struct {
+	verbose bool
+	known   map[string]error // by package and test
+}
+
+func newBaseline(verbose bool) *baseline { return &baseline{verbose, map[string]error{}} }
+
+// check makes sure that the mutant's test is there, runs and passes.
+func (b *baseline) check(ctx context.Context, m mutant) error {
+	name := m.pkg + " " + m.test
+	if err, known := b.known[name]; known {
+		return err
+	}
+	out, failed, err := m.run(ctx)
+	if err == nil {
+		err = judge(out, failed, m.test)
+	}
+	if err != nil {
+		b.show(out)
+	}
+	b.known[name] = err
+	return err
+}
+
+// judge says what is wrong with a run of a test without any fault.
+func judge(out []byte, failed bool, test string) error {
+	passed, err := regexp.Match(`--- PASS: `+test+` \(`, out)
+	if err != nil {
+		return err
+	}
+	switch {
+	case failed:
+		return errBaseline
+	case bytes.Contains(out, []byte("--- SKIP: ")):
+		return errSkipped
+	case !passed:
+		return errNoTest
+	}
+	return nil
+}
+
+func (b *baseline) show(out []byte) {
+	if b.verbose {
+		_, _ = os.Stdout.Write(out)
+	}
+}
+
+// writeOverlay tells the compiler to read a text in the place of a file.
+func writeOverlay(dir, file, text string) (string, error) {
+	original, err := filepath.Abs(file)
+	if err != nil {
+		return "", err
+	}
+	changed := filepath.Join(dir, filepath.Base(file))
+	if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
+		return "", err
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {original: changed}})
+	if err != nil {
+		return "", err
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, list, 0o600)
+}
