@@ -277,8 +277,9 @@ func stepLostWithout(r *rig) {
 	w.die()
 	for lost := 2; lost <= offstage.MaxLost; lost++ {
 		w = r.worker()
-		w.recall(w.takeOne())
-		w.die()
+		job := w.takeOne()
+		w.recall(job)
+		w.dieOf(job)
 		same(r, "lost", r.get(id).Lost, lost)
 	}
 	r.wantState(offstage.Failed, id)
