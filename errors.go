@@ -10,6 +10,8 @@ import (
 var (
 	// ErrNotFound means that there is no such job, or none any more.
 	ErrNotFound = errors.New("offstage: no such job")
+	// ErrNoSchedule means that there is no such schedule.
+	ErrNoSchedule = errors.New("offstage: no such schedule")
 	// ErrForeignTx means that a transaction of one kind of database was given
 	// to a store of another kind, or to another database.
 	ErrForeignTx = errors.New("offstage: this transaction does not belong to this store")

@@ -39,10 +39,14 @@ type Extra struct {
 	Metadata map[string]string `json:"metadata,omitempty"`
 	// Carry are the context values that travel with the job; see [Carry].
 	Carry map[string]string `json:"carry,omitempty"`
+	// Tick is that of the schedule which enqueued the job; nil: none did.
+	Tick *Tick `json:"tick,omitempty"`
 }
 
 // Empty reports whether it carries nothing.
-func (e Extra) Empty() bool { return len(e.Tags) == 0 && len(e.Metadata) == 0 && len(e.Carry) == 0 }
+func (e Extra) Empty() bool {
+	return len(e.Tags) == 0 && len(e.Metadata) == 0 && len(e.Carry) == 0 && e.Tick == nil
+}
 
 // Facts are what a job was enqueued with. They change only by an operator's
 // hand, never by running.

@@ -25,6 +25,7 @@ type Store interface {
 	Keeper
 	Inspector
 	Operator
+	Scheduler
 
 	// Within returns the store as seen from inside the caller's transaction,
 	// or ErrForeignTx. What it does happens if and only if the caller commits.

@@ -56,7 +56,12 @@ func (j *job) info() offstage.JobInfo {
 }
 
 func cloneExtra(e offstage.Extra) offstage.Extra {
-	return offstage.Extra{Tags: slices.Clone(e.Tags), Metadata: maps.Clone(e.Metadata), Carry: maps.Clone(e.Carry)}
+	clone := offstage.Extra{Tags: slices.Clone(e.Tags), Metadata: maps.Clone(e.Metadata), Carry: maps.Clone(e.Carry)}
+	if e.Tick != nil {
+		tick := *e.Tick
+		clone.Tick = &tick
+	}
+	return clone
 }
 
 // EndedOf returns those jobs that have ended or do not exist; see

@@ -31,6 +31,7 @@ type Store struct {
 	claims map[claimKey]*claim
 	unique map[string]*holder   // by key
 	once   map[string]time.Time // keys of Once, and when they were taken
+	plans  map[string]*plan     // by name
 
 	workers  map[offstage.WorkerID]*member
 	leader   leadership
@@ -40,6 +41,7 @@ type Store struct {
 	lastID      offstage.ID
 	lastWorker  offstage.WorkerID
 	lastArrival int64
+	lastPlan    int64
 
 	undo *undoLog // nil: changes are for good
 }
@@ -97,7 +99,7 @@ type kind struct {
 func NewStore() *Store {
 	return &Store{
 		jobs: map[offstage.ID]*job{}, queues: map[string]*queue{}, kinds: map[string]*kind{},
-		claims: map[claimKey]*claim{}, unique: map[string]*holder{}, once: map[string]time.Time{},
+		claims: map[claimKey]*claim{}, unique: map[string]*holder{}, once: map[string]time.Time{}, plans: map[string]*plan{},
 		workers: map[offstage.WorkerID]*member{}, settings: map[string][]byte{}, watchers: map[*watcher]bool{},
 	}
 }

@@ -233,3 +233,18 @@ func (s *Store) EndedOf(ctx context.Context, ids []offstage.ID) ([]offstage.Ende
 func (s *Store) Apply(ctx context.Context, change offstage.Change) (offstage.State, error) {
 	return call(ctx, s, "Apply", func() (offstage.State, error) { return s.Store.Apply(ctx, change) })
 }
+
+// FindSchedules is the contract's.
+func (s *Store) FindSchedules(ctx context.Context, query offstage.ScheduleQuery) (offstage.SchedulePage, error) {
+	return call(ctx, s, "FindSchedules", func() (offstage.SchedulePage, error) { return s.Store.FindSchedules(ctx, query) })
+}
+
+// ChangeSchedules is the contract's.
+func (s *Store) ChangeSchedules(ctx context.Context, changes []offstage.ScheduleChange) ([]offstage.ScheduleChanged, error) {
+	return call(ctx, s, "ChangeSchedules", func() ([]offstage.ScheduleChanged, error) { return s.Store.ChangeSchedules(ctx, changes) })
+}
+
+// Ticks is the contract's.
+func (s *Store) Ticks(ctx context.Context, schedule int64, before time.Time, limit int) ([]offstage.TickInfo, error) {
+	return call(ctx, s, "Ticks", func() ([]offstage.TickInfo, error) { return s.Store.Ticks(ctx, schedule, before, limit) })
+}

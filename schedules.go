@@ -1,0 +1,305 @@
+package offstage
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// KeepLeft is how long a schedule that its owner no longer has is kept, switched
+// off: until its owner is heard of after that.
+const KeepLeft = 30 * 24 * time.Hour
+
+// SaveSchedule makes a schedule, or gives the one of its name a new definition,
+// as a person does. One that a program or a file declares is an [InvalidError]:
+// it is changed there. Ticks that were due before the change are neither lost
+// nor repeated; those of the new expression count from now.
+func (c *Client) SaveSchedule(ctx context.Context, s Schedule) error {
+	return c.saveSchedule(ctx, s, SourceHand, "")
+}
+
+// DeclareSchedules makes the schedules of a program, its owner, what they are to
+// be, and switches off those that the owner declared before and does not have
+// any more. They keep their history, are forgotten after [KeepLeft], and go on
+// if they are declared again before. What is as it should be is left alone, so
+// that a deploy changes nothing. Workers call it with those of their
+// configuration.
+func (c *Client) DeclareSchedules(ctx context.Context, owner string, schedules ...Schedule) error {
+	return c.declare(ctx, SourceCode, owner, schedules)
+}
+
+func (c *Client) declare(ctx context.Context, source, owner string, schedules []Schedule) error {
+	if err := CheckName("owner", owner); err != nil {
+		return err
+	}
+	declared := map[string]bool{}
+	for _, s := range schedules {
+		if declared[s.Name] {
+			return invalid("schedule", "%q is declared twice", s.Name)
+		}
+		declared[s.Name] = true
+	}
+	for _, s := range schedules {
+		if err := c.saveSchedule(ctx, s, source, owner); err != nil {
+			return err
+		}
+	}
+	for after := ""; ; {
+		page, err := c.store.FindSchedules(ctx, ScheduleQuery{After: after, Limit: 500})
+		if err != nil || len(page.Schedules) == 0 {
+			return err
+		}
+		for _, s := range page.Schedules {
+			after = s.Name
+			if s.Source != source || s.Owner != owner || declared[s.Name] {
+				continue
+			}
+			if err := c.changeSchedule(ctx, s.Name, leave); err != nil && !errors.Is(err, ErrNoSchedule) {
+				return err
+			}
+		}
+	}
+}
+
+// scheduleEdit changes a schedule that was read at a time by the store's clock.
+// It reports whether there is anything to change.
+type scheduleEdit func(change *ScheduleChange, now time.Time) (bool, error)
+
+// maxEdits is how often an edit is tried that others come before.
+const maxEdits = 100
+
+// changeSchedule edits a schedule, again if another changed it meanwhile.
+func (c *Client) changeSchedule(ctx context.Context, name string, edit scheduleEdit) error {
+	_, err := c.editSchedule(ctx, name, func(s *ScheduleInfo) error {
+		if s.ID == 0 {
+			return ErrNoSchedule
+		}
+		return nil
+	}, edit)
+	return err
+}
+
+func (c *Client) editSchedule(ctx context.Context, name string, check func(*ScheduleInfo) error, edit scheduleEdit) (ScheduleChanged, error) {
+	for range maxEdits {
+		found, now, err := c.findSchedule(ctx, name)
+		if err != nil {
+			return ScheduleChanged{}, err
+		}
+		if err := check(&found); err != nil {
+			return ScheduleChanged{}, err
+		}
+		change := ScheduleChange{Schedule: found}
+		if needed, err := edit(&change, now); err != nil || !needed {
+			return ScheduleChanged{}, err
+		}
+		changed, err := c.store.ChangeSchedules(ctx, []ScheduleChange{change})
+		if err != nil {
+			return ScheduleChanged{}, err
+		}
+		if changed[0].Counted {
+			return changed[0], nil
+		}
+	}
+	return ScheduleChanged{}, &StoreError{Class: FaultBusy, Op: "change a schedule", Err: fmt.Errorf("others change %q all the time", name)}
+}
+
+// findSchedule returns the schedule of a name, or one without an ID, and the
+// store's time.
+func (c *Client) findSchedule(ctx context.Context, name string) (ScheduleInfo, time.Time, error) {
+	if err := CheckName("schedule", name); err != nil {
+		return ScheduleInfo{}, time.Time{}, err
+	}
+	page, err := c.store.FindSchedules(ctx, ScheduleQuery{Name: name, Limit: 1})
+	if err != nil || len(page.Schedules) == 0 {
+		return ScheduleInfo{}, page.Now, err
+	}
+	return page.Schedules[0], page.Now, nil
+}
+
+func (c *Client) saveSchedule(ctx context.Context, s Schedule, source, owner string) error {
+	if err := s.Check(); err != nil {
+		return err
+	}
+	check := func(found *ScheduleInfo) error {
+		if found.ID != 0 && (found.Source != source || found.Owner != owner) && !found.abandoned() {
+			return invalid("schedule", "%q belongs to %s %s: change it there, or choose another name", s.Name, found.Source, found.Owner)
+		}
+		return nil
+	}
+	_, err := c.editSchedule(ctx, s.Name, check, func(change *ScheduleChange, now time.Time) (bool, error) {
+		return change.Schedule.redefine(s, source, owner, now)
+	})
+	return err
+}
+
+// abandoned reports whether anybody may take the schedule's name over.
+func (s *ScheduleInfo) abandoned() bool { return !s.LeftAt.IsZero() }
+
+// redefine gives a schedule a definition, and reports whether that changes it. A
+// tick that is due and was not seen yet stays owed.
+func (s *ScheduleInfo) redefine(by Schedule, source, owner string, now time.Time) (bool, error) {
+	same, err := sameSchedule(s.Schedule, by)
+	if err != nil || same && s.ID != 0 && s.LeftAt.IsZero() && s.Source == source && s.Owner == owner {
+		return false, err
+	}
+	if s.ID == 0 {
+		s.CreatedAt = now
+	}
+	if s.ID != 0 && s.active() && !s.NextTick.IsZero() && !s.NextTick.After(now) && s.Owed.IsZero() {
+		s.Owed = s.NextTick
+	}
+	s.Schedule, s.Source, s.Owner, s.UpdatedAt, s.LeftAt = by, source, owner, now, time.Time{}
+	s.begin(now)
+	return true, nil
+}
+
+func sameSchedule(a, b Schedule) (bool, error) {
+	x, err := json.Marshal(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := json.Marshal(b)
+	return bytes.Equal(x, y), err
+}
+
+// active reports whether it is switched on.
+func (s *ScheduleInfo) active() bool { return !s.Paused && s.LeftAt.IsZero() }
+
+// begin makes ticks count from now, if it is switched on.
+func (s *ScheduleInfo) begin(now time.Time) {
+	s.Since, s.NextTick, s.LookAt, s.Problem = now, time.Time{}, time.Time{}, ""
+	if s.active() {
+		s.LookAt = now
+	}
+}
+
+// leave switches a schedule off that its owner no longer has, and removes it
+// when that was long ago.
+func leave(change *ScheduleChange, now time.Time) (bool, error) {
+	s := &change.Schedule
+	if s.LeftAt.IsZero() {
+		s.LeftAt, s.UpdatedAt, s.Owed = now, now, time.Time{}
+		s.begin(now)
+		return true, nil
+	}
+	change.Remove = now.Sub(s.LeftAt) > KeepLeft
+	return change.Remove, nil
+}
+
+// Schedule returns a schedule, or [ErrNoSchedule].
+func (c *Client) Schedule(ctx context.Context, name string) (ScheduleInfo, error) {
+	s, _, err := c.findSchedule(ctx, name)
+	if err == nil && s.ID == 0 {
+		err = ErrNoSchedule
+	}
+	return s, err
+}
+
+// Schedules returns up to limit (1 … 1,000) schedules by name, after a name; ""
+// is the first page.
+func (c *Client) Schedules(ctx context.Context, after string, limit int) ([]ScheduleInfo, error) {
+	if limit < 1 || limit > 1000 {
+		return nil, invalid("limit", "%d is not from 1 to 1000", limit)
+	}
+	page, err := c.store.FindSchedules(ctx, ScheduleQuery{After: after, Limit: limit})
+	return page.Schedules, err
+}
+
+// PauseSchedule switches a schedule off until it is resumed; deploys do not
+// change that. Its jobs go on.
+func (c *Client) PauseSchedule(ctx context.Context, name string) error {
+	return c.changeSchedule(ctx, name, func(change *ScheduleChange, now time.Time) (bool, error) {
+		s := &change.Schedule
+		if s.Paused {
+			return false, nil
+		}
+		s.Paused, s.UpdatedAt, s.Owed = true, now, time.Time{}
+		s.begin(now)
+		return true, nil
+	})
+}
+
+// ResumeSchedule undoes PauseSchedule. The ticks of the meantime are not made up
+// for.
+func (c *Client) ResumeSchedule(ctx context.Context, name string) error {
+	return c.changeSchedule(ctx, name, func(change *ScheduleChange, now time.Time) (bool, error) {
+		s := &change.Schedule
+		if !s.Paused {
+			return false, nil
+		}
+		s.Paused, s.UpdatedAt = false, now
+		s.begin(now)
+		return true, nil
+	})
+}
+
+// RemoveSchedule removes a schedule with its history; its jobs stay. One that a
+// program or a file still declares is an [InvalidError].
+func (c *Client) RemoveSchedule(ctx context.Context, name string) error {
+	return c.changeSchedule(ctx, name, func(change *ScheduleChange, _ time.Time) (bool, error) {
+		s := &change.Schedule
+		if s.Source != SourceHand && !s.abandoned() {
+			return false, invalid("schedule", "%q belongs to %s %s: remove it there, or pause it", name, s.Source, s.Owner)
+		}
+		change.Remove = true
+		return true, nil
+	})
+}
+
+// RunSchedule enqueues a schedule's job now, beside its ticks, also while it is
+// paused. With OverlapSkip and OverlapQueue the receipt may be that of a job which
+// is there already.
+func (c *Client) RunSchedule(ctx context.Context, name string) (*Receipt, error) {
+	check := func(s *ScheduleInfo) error {
+		if s.ID == 0 {
+			return ErrNoSchedule
+		}
+		return nil
+	}
+	changed, err := c.editSchedule(ctx, name, check, func(change *ScheduleChange, now time.Time) (bool, error) {
+		s := &change.Schedule
+		at := now.Truncate(time.Microsecond)
+		if at.Nanosecond() == 0 {
+			at = at.Add(time.Microsecond) // at the whole second stand the ticks of expressions
+		}
+		job := s.TickOf(Tick{At: at, Previous: s.LastRun, Manual: true})
+		change.Ticks = []NewTick{{At: at, Job: job, Manual: true}}
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Receipt{ID: changed.Jobs[0].ID, Existed: changed.Jobs[0].Existed, client: c}, nil
+}
+
+// ScheduleHistory returns up to limit (1 … 1,000) ticks of a schedule, the latest
+// first, from before a time on; zero: the latest. ErrNoSchedule if there is no
+// such schedule.
+func (c *Client) ScheduleHistory(ctx context.Context, name string, before time.Time, limit int) ([]TickInfo, error) {
+	if limit < 1 || limit > 1000 {
+		return nil, invalid("limit", "%d is not from 1 to 1000", limit)
+	}
+	s, err := c.Schedule(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	ticks, err := c.store.Ticks(ctx, s.ID, before, limit)
+	if err != nil {
+		return nil, err
+	}
+	for i := range ticks {
+		if ticks[i].Job == 0 {
+			continue
+		}
+		job, err := c.store.Get(ctx, ticks[i].Job)
+		if err == nil {
+			ticks[i].State = job.State
+		} else if !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+	}
+	return ticks, nil
+}
