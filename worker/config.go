@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -35,6 +36,13 @@ type Config struct {
 	// Carriers bring values that travelled with a job into its context. Give
 	// the enqueuing client the same ones.
 	Carriers []offstage.Carrier
+	// Schedules are declared when the worker starts: see
+	// [offstage.Client.DeclareSchedules]. nil declares nothing; empty, but not
+	// nil, switches off those that the owner had.
+	Schedules []offstage.Schedule
+	// ScheduleOwner names the program that Schedules belong to: all workers of
+	// one name declare the same. "" is "default".
+	ScheduleOwner string
 	// OnChange, if not nil, is told of each change of a job's state that this
 	// worker made, after it was recorded, in order, from one goroutine. While it
 	// is slow, no new jobs are fetched. A panic in it is logged.
@@ -113,6 +121,10 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if c.ScheduleOwner == "" {
+		c.ScheduleOwner = "default"
+	}
+	c.Schedules = slices.Clone(c.Schedules)
 	c.Middleware = append([]Middleware(nil), c.Middleware...)
 	c.Carriers = append([]offstage.Carrier(nil), c.Carriers...)
 	return c
@@ -154,10 +166,31 @@ func (c Config) validate() error {
 			return invalid(fmt.Sprintf("carriers[%d]", i), "nil")
 		}
 	}
+	if err := c.validateSchedules(); err != nil {
+		return err
+	}
 	for i, pool := range c.Pools {
 		if err := pool.validate(fmt.Sprintf("pools[%d].", i)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (c Config) validateSchedules() error {
+	if err := offstage.CheckName("schedule owner", c.ScheduleOwner); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for i := range c.Schedules {
+		s := &c.Schedules[i]
+		if err := s.Check(); err != nil {
+			return fmt.Errorf("schedules[%d]: %w", i, err)
+		}
+		if seen[s.Name] {
+			return invalid(fmt.Sprintf("schedules[%d]", i), "%q is there twice", s.Name)
+		}
+		seen[s.Name] = true
 	}
 	return nil
 }

@@ -78,6 +78,7 @@ func (e *engine) crown(ctx context.Context, r *reign, s *session, term int64) *r
 	e.wake()
 	r.chores.Go(func() { defer end(); e.keepPromoting(rule, term) })
 	r.chores.Go(func() { defer end(); e.keepTidying(rule, term) })
+	r.chores.Go(func() { e.keepFiring(rule) })
 	return r
 }
 

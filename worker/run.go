@@ -62,7 +62,7 @@ func (e *engine) run(ctx context.Context, stop, kill <-chan struct{}) error {
 	life := begin(work, e.keepBeating, e.keepWatch, e.keepRescuing, e.keepHandingBack)
 	telling := begin(work, e.keepTelling)
 	recording := begin(work, e.keepRecording)
-	aside := begin(work, e.keepReporting, func(ctx context.Context) { e.keepLeading(ctx, work) })
+	aside := begin(work, e.keepReporting, e.keepDeclaring, func(ctx context.Context) { e.keepLeading(ctx, work) })
 	taking := begin(fetching, func(ctx context.Context) { e.keepFetching(ctx, work) }, e.keepWatching)
 
 	<-fetching.Done()
