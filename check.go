@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"time"
+	"unicode/utf8"
 )
 
 // Limits of what can be enqueued.
@@ -40,8 +41,8 @@ func (job *NewJob) Check() error {
 	if len(job.Args) > MaxArgs {
 		return invalid("args", "%d bytes of JSON are more than the limit of %d; store the data elsewhere and enqueue a reference", len(job.Args), MaxArgs)
 	}
-	if !json.Valid(job.Args) {
-		return invalid("args", "not valid JSON")
+	if !utf8.Valid(job.Args) || !json.Valid(job.Args) {
+		return invalid("args", "not valid JSON in UTF-8")
 	}
 	if job.MaxAttempts < 0 || job.MaxAttempts > 10_000 {
 		return invalid("max attempts", "%d is not from 1 to 10000", job.MaxAttempts)

@@ -52,6 +52,7 @@ func TestEnqueueRefusesWhatCannotBeKept(t *testing.T) {
 		{"priority above", mail{}, []offstage.Option{offstage.Priority(10)}, "priority", "9"},
 		{"args too long", offstage.Named("k", strings.Repeat("x", offstage.MaxArgs)), nil, "args", "1048576"},
 		{"raw args not JSON", offstage.Named("k", json.RawMessage(`{`)), nil, "args", "JSON"},
+		{"raw args not UTF-8", offstage.Named("k", json.RawMessage("\"\xff\"")), nil, "args", "UTF-8"},
 		{"args of a channel", offstage.Named("k", make(chan int)), nil, "args", "JSON"},
 		{"args of NaN", offstage.Named("k", math.NaN()), nil, "args", "JSON"},
 		{"unexported field", mail{secret: "x"}, nil, "args.secret", "unexported"},

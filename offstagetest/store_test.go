@@ -27,3 +27,5 @@ var harness = storetest.Harness{
 }
 
 func BenchmarkStore(b *testing.B) { storetest.Bench(b, harness) }
+
+func FuzzStore(f *testing.F) { storetest.Fuzz(f, harness) }

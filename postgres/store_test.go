@@ -29,6 +29,12 @@ func TestStoreThroughPgBouncer(t *testing.T) {
 	})
 }
 
+// FuzzStore gives it any texts, on the newest version.
+func FuzzStore(f *testing.F) {
+	url := pgtest.Open(f).URL
+	storetest.Fuzz(f, newHarness(url, url))
+}
+
 // BenchmarkStore measures the usual calls, by the server's own clock.
 func BenchmarkStore(b *testing.B) {
 	url := pgtest.Open(b).URL

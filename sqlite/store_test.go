@@ -76,3 +76,5 @@ func TestStoreInMemory(t *testing.T) {
 func BenchmarkStore(b *testing.B) {
 	storetest.Bench(b, harness())
 }
+
+func FuzzStore(f *testing.F) { storetest.Fuzz(f, harness()) }
