@@ -113,7 +113,9 @@ func outlive(t *testing.T, fault faultstore.Fault) {
 	if fault.Class == offstage.FaultDown {
 		other = faulty // a server that is down is down for everybody
 	}
-	end := runWorkers(t, seen, faulty, other)
+	end := run(t, func(w *worker.Worker) {
+		worker.Handle(w, seen.handle, worker.Retry(offstage.RetryPolicy{Backoff: func(int) time.Duration { return time.Second }}))
+	}, faulty, other)
 	client := offstage.NewClient(store)
 	var ids []offstage.ID
 	enqueue := func(n int) {
@@ -155,9 +157,9 @@ func outlive(t *testing.T, fault faultstore.Fault) {
 	}
 }
 
-// runWorkers runs a worker on each store; the first has time to take the lead.
-// The returned function stops them.
-func runWorkers(t *testing.T, seen *witness, stores ...offstage.Store) (end func()) {
+// run runs a worker with these handlers on each store; the first has time to take
+// the lead. The returned function stops them.
+func run(t *testing.T, register func(*worker.Worker), stores ...offstage.Store) (end func()) {
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for _, store := range stores {
@@ -168,7 +170,7 @@ func runWorkers(t *testing.T, seen *witness, stores ...offstage.Store) (end func
 		if err != nil {
 			t.Fatal(err)
 		}
-		worker.Handle(w, seen.handle, worker.Retry(offstage.RetryPolicy{Backoff: func(int) time.Duration { return time.Second }}))
+		register(w)
 		running.Go(func() {
 			if err := w.Run(ctx); err != nil {
 				t.Errorf("Run: %v", err)

@@ -224,6 +224,32 @@ func (s *Store) Chore(ctx context.Context, term int64, chore offstage.Chore, lim
 	return call(ctx, s, "Chore", func() (offstage.ChoreReport, error) { return s.Store.Chore(ctx, term, chore, limit) })
 }
 
+// Within is the contract's; what is done inside is the methods TxInsert and
+// Complete.
+func (s *Store) Within(tx offstage.Tx) (offstage.TxStore, error) {
+	within, err := s.Store.Within(tx)
+	if err != nil {
+		return nil, err
+	}
+	return &txStore{within, s}, nil
+}
+
+type txStore struct {
+	offstage.TxStore
+	outer *Store
+}
+
+// Insert is the contract's.
+func (s *txStore) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstage.Inserted, error) {
+	return call(ctx, s.outer, "TxInsert", func() ([]offstage.Inserted, error) { return s.TxStore.Insert(ctx, jobs) })
+}
+
+// Complete is the contract's.
+func (s *txStore) Complete(ctx context.Context, worker offstage.WorkerID, result offstage.Result) error {
+	_, err := call(ctx, s.outer, "Complete", func() (struct{}, error) { return struct{}{}, s.TxStore.Complete(ctx, worker, result) })
+	return err
+}
+
 // EndedOf is the contract's.
 func (s *Store) EndedOf(ctx context.Context, ids []offstage.ID) ([]offstage.Ended, error) {
 	return call(ctx, s, "EndedOf", func() ([]offstage.Ended, error) { return s.Store.EndedOf(ctx, ids) })

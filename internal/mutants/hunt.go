@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -86,7 +87,7 @@ func (m mutant) run(ctx context.Context, flags ...string) (out []byte, failed bo
 	for i, part := range parts {
 		parts[i] = "^" + part + "$"
 	}
-	args := append([]string{"test", "-v", "-vet=off", "-timeout=" + patience.String(), "-run", strings.Join(parts, "/")}, flags...)
+	args := append([]string{"test", "-v", "-vet=off", "-ldflags=-w", "-timeout=" + patience.String(), "-run", strings.Join(parts, "/")}, flags...)
 	out, err = exec.CommandContext(ctx, "go", append(args, m.pkg)...).CombinedOutput()
 	if ctx.Err() != nil {
 		return out, false, context.Cause(ctx)
@@ -101,26 +102,35 @@ func (m mutant) run(ctx context.Context, flags ...string) (out []byte, failed bo
 // baseline knows which tests pass without any fault.
 type baseline struct {
 	verbose bool
-	known   map[string]error // by package and test
+
+	mu    sync.Mutex              // guards known
+	known map[string]func() error // by package and test
 }
 
-func newBaseline(verbose bool) *baseline { return &baseline{verbose, map[string]error{}} }
+func newBaseline(verbose bool) *baseline {
+	return &baseline{verbose: verbose, known: map[string]func() error{}}
+}
 
 // check makes sure that the mutant's test is there, runs and passes.
 func (b *baseline) check(ctx context.Context, m mutant) error {
 	name := m.pkg + " " + m.test
-	if err, known := b.known[name]; known {
-		return err
+	b.mu.Lock()
+	look := b.known[name]
+	if look == nil {
+		look = sync.OnceValue(func() error {
+			out, failed, err := m.run(ctx)
+			if err == nil {
+				err = judge(out, failed, m.test)
+			}
+			if err != nil {
+				b.show(out)
+			}
+			return err
+		})
+		b.known[name] = look
 	}
-	out, failed, err := m.run(ctx)
-	if err == nil {
-		err = judge(out, failed, m.test)
-	}
-	if err != nil {
-		b.show(out)
-	}
-	b.known[name] = err
-	return err
+	b.mu.Unlock()
+	return look()
 }
 
 // judge says what is wrong with a run of a test without any fault.

@@ -16,6 +16,8 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,28 +31,40 @@ func main() {
 	os.Exit(code)
 }
 
+// atOnce is how many faults are hunted at a time: while one is compiled, the
+// other's test waits for its server.
+const atOnce = 2
+
 // huntAll prints what became of each fault and returns the exit code.
 func huntAll(ctx context.Context, only string, verbose bool) int {
 	tests := newBaseline(verbose)
-	hunted, uncaught := 0, 0
+	var all sync.WaitGroup
+	var hunted, caught atomic.Int64
+	turns := make(chan struct{}, atOnce)
 	for _, m := range mutants {
 		if !strings.Contains(m.name, only) && !strings.Contains(m.pkg, only) {
 			continue
 		}
-		began := time.Now()
-		verdict := "caught"
-		if err := m.hunt(ctx, tests); err != nil {
-			verdict = err.Error()
-			uncaught++
-		}
-		hunted++
-		fmt.Printf("%-64s %s %s (%.0f s): %s\n", m.name, m.pkg, m.test, time.Since(began).Seconds(), verdict)
+		turns <- struct{}{}
 		if ctx.Err() != nil {
-			return 1
+			break
 		}
+		hunted.Add(1)
+		all.Go(func() {
+			defer func() { <-turns }()
+			began, verdict := time.Now(), "caught"
+			if err := m.hunt(ctx, tests); err != nil {
+				verdict = err.Error()
+			} else {
+				caught.Add(1)
+			}
+			fmt.Printf("%s, %s %s (%.0f s): %s\n", m.name, m.pkg, m.test, time.Since(began).Seconds(), verdict)
+		})
 	}
-	fmt.Printf("%d faults, %d not caught\n", hunted, uncaught)
-	if uncaught > 0 || hunted == 0 {
+	all.Wait()
+	n := hunted.Load() - caught.Load()
+	fmt.Printf("%d faults, %d not caught\n", hunted.Load(), n)
+	if n > 0 || hunted.Load() == 0 || ctx.Err() != nil {
 		return 1
 	}
 	return 0

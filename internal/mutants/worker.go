@@ -12,8 +12,8 @@ var ofEngine = []mutant{
 	{
 		name: "a job starts on a lease that is not valid",
 		file: "worker/execute.go",
-		old:  "\t\tif ok {\n\t\t\treturn done, nil\n\t\t}",
-		new:  "\t\tif ok || true {\n\t\t\treturn done, nil\n\t\t}",
+		old:  "\t\tok, changed := e.lease.valid(a.claim.session)\n",
+		new:  "\t\tok, changed := e.lease.valid(a.claim.session)\n\t\tok = true\n",
 		pkg:  "./worker", test: "TestNothingStartsOnAnInvalidLease",
 	},
 	{
@@ -36,6 +36,13 @@ var ofEngine = []mutant{
 		old:  "\t\tif lost && !silent {",
 		new:  "\t\tif lost && !silent && false {",
 		pkg:  "./worker", test: "TestSilenceCancelsBeforeTheLeaseEnds",
+	},
+	{
+		name: "a wall clock that is set is taken for silence",
+		file: "worker/lease.go",
+		old:  "\tif at.mono.Sub(l.quiet.mono) < limit {",
+		new:  "\tif at.mono.Sub(l.quiet.mono) < 0 {",
+		pkg:  "./worker", test: "TestClocksThatJumpLoseNothing",
 	},
 	{
 		name: "a server that is down cancels the handlers",

@@ -1,0 +1,217 @@
+package faultstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/internal/faultstore"
+	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/worker"
+)
+
+// rarely lists the methods that an engine calls only when something is special.
+var rarely = []string{"Ended", "LoadArgs", "Claims", "Rescue", "Suspect", "Complete", "Unregister"}
+
+// TestEngineOutlivesFaultsInRareCalls breaks each of them in each way while there
+// are long arguments, completions in transactions, lost claims, a dead worker and
+// suspects.
+func TestEngineOutlivesFaultsInRareCalls(t *testing.T) {
+	for _, method := range rarely {
+		for _, mode := range []faultstore.Mode{faultstore.Before, faultstore.After, faultstore.Slow} {
+			for _, class := range []offstage.FaultClass{offstage.FaultUnknown, offstage.FaultDown, offstage.FaultBusy, offstage.FaultData} {
+				if mode == faultstore.Slow && class != offstage.FaultUnknown {
+					continue
+				}
+				fault := faultstore.Fault{Method: method, Mode: mode, Class: class, Delay: 2 * time.Second}
+				t.Run(fmt.Sprintf("%s/%s/%s", method, mode, class), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { outliveRare(t, fault) })
+				})
+			}
+		}
+	}
+}
+
+// special is a job of which the engine asks more than usual.
+type special struct {
+	Commits bool   `json:"commits"` // it completes in a transaction
+	Padding string `json:"padding"`
+}
+
+func (special) Kind() string { return "special" }
+
+func outliveRare(t *testing.T, fault faultstore.Fault) {
+	store := offstagetest.NewStore()
+	lossy := faultstore.Wrap(store) // loses the answers to claims
+	faulty := faultstore.Wrap(lossy)
+	client := offstage.NewClient(store)
+	enqueue := func(n int) (ids []offstage.ID) {
+		for i := range n {
+			receipt, err := client.Enqueue(t.Context(), special{i%2 == 0, strings.Repeat("x", i%3*5000)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, receipt.ID)
+		}
+		return ids
+	}
+	ids := enqueue(6)
+	for range offstage.SuspectLost {
+		dead := claimAll(t, store)
+		if _, _, err := store.Rescue(t.Context(), offstage.Peer{ID: dead, Dead: true}, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids = append(ids, enqueue(6)...)
+	claimAll(t, store) // by one that will not be heard of again
+	ids = append(ids, enqueue(12)...)
+	faulty.Break(fault)
+	lossy.Break(faultstore.Fault{Method: "Claim", Mode: faultstore.After, Count: 2})
+	seen := &witness{running: map[offstage.ID]int{}}
+	end := runSpecial(t, seen, faulty, store)
+	<-time.After(30 * time.Second)
+	if fault.Method == "Unregister" {
+		end()
+	}
+	if struck := faulty.Heal(); struck == 0 {
+		t.Error("the fault never struck")
+	}
+	if fault.Method == "Unregister" {
+		end = runSpecial(t, seen, faulty, store)
+	}
+	for _, id := range ids {
+		wait, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		if _, err := client.Receipt(id).Wait(wait); err != nil {
+			details, _ := client.Get(t.Context(), id)
+			t.Errorf("job %d: %v: %+v", id, err, details)
+		}
+		cancel()
+	}
+	end()
+	if seen.overlaps != 0 {
+		t.Errorf("%d attempts began while another of the same job was running", seen.overlaps)
+	}
+	for _, id := range ids {
+		wantOneCompletion(t, client, id)
+	}
+	if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// claimAll is a worker that claims everything and does nothing.
+func claimAll(t *testing.T, store offstage.Store) offstage.WorkerID {
+	t.Helper()
+	id, err := store.Register(t.Context(), offstage.WorkerInfo{Name: "idle"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pools := []offstage.PoolRequest{{Queues: []string{offstage.DefaultQueue}, Slots: 1000}}
+	if _, err := store.Claim(t.Context(), offstage.ClaimRequest{Worker: id, Seq: 1, Pools: pools}); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// runSpecial runs two workers on the store that fails.
+func runSpecial(t *testing.T, seen *witness, faulty *faultstore.Store, store *offstagetest.Store) (end func()) {
+	return run(t, func(w *worker.Worker) {
+		worker.Handle(w, func(ctx context.Context, job *offstage.Job[special]) error {
+			seen.enter(job.ID)
+			defer seen.leave(job.ID)
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(100 * time.Millisecond):
+			}
+			if !job.Args.Commits {
+				return nil
+			}
+			tx := store.Begin()
+			if err := job.Complete(ctx, offstagetest.Tx(tx)); err != nil {
+				return errors.Join(err, tx.Rollback())
+			}
+			return tx.Commit()
+		}, worker.Retry(offstage.RetryPolicy{Backoff: func(int) time.Duration { return 10 * time.Second }}))
+	}, faulty, faulty)
+}
+
+func wantOneCompletion(t *testing.T, client *offstage.Client, id offstage.ID) {
+	t.Helper()
+	details, err := client.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	completed := 0
+	for _, attempt := range details.Attempts {
+		if attempt.Outcome == offstage.OutcomeCompleted {
+			completed++
+		}
+	}
+	if completed != 1 || details.State != offstage.Completed {
+		t.Errorf("job %d is %s and completed %d times: %+v", id, details.State, completed, details.Attempts)
+	}
+}
+
+// TestEngineOutlivesHours takes the store away from both workers for hours, in
+// each way, while handlers run.
+func TestEngineOutlivesHours(t *testing.T) {
+	for _, class := range []offstage.FaultClass{offstage.FaultDown, offstage.FaultUnknown, offstage.FaultBusy} {
+		t.Run(class.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := offstagetest.NewStore()
+				faulty := faultstore.Wrap(store)
+				client := offstage.NewClient(store)
+				var starts atomic.Int64
+				seen := &witness{running: map[offstage.ID]int{}}
+				end := run(t, func(w *worker.Worker) {
+					worker.Handle(w, func(ctx context.Context, job *offstage.Job[work]) error {
+						starts.Add(1)
+						return seen.handle(ctx, job)
+					}, worker.Retry(offstage.RetryPolicy{Backoff: func(int) time.Duration { return time.Second }}))
+				}, faulty, faulty)
+				var ids []offstage.ID
+				for _, hours := range []time.Duration{1, 3} {
+					for i := range 10 {
+						receipt, err := client.Enqueue(t.Context(), work{N: i}, offstage.After(time.Duration(i)*time.Second))
+						if err != nil {
+							t.Fatal(err)
+						}
+						ids = append(ids, receipt.ID)
+					}
+					<-time.After(2 * time.Second)
+					faulty.Break(faultstore.Fault{Mode: faultstore.Before, Class: class})
+					<-time.After(hours * time.Hour)
+					if faulty.Heal() == 0 {
+						t.Error("the outage struck nobody")
+					}
+					back := time.Now()
+					for _, id := range ids {
+						if _, err := client.Receipt(id).Wait(t.Context()); err != nil {
+							t.Error(err)
+						}
+					}
+					if took := time.Since(back); took > 30*time.Second {
+						t.Errorf("all had ended only %v after the outage", took)
+					}
+				}
+				end()
+				for _, id := range ids {
+					wantOneCompletion(t, client, id)
+				}
+				if seen.overlaps != 0 {
+					t.Errorf("%d attempts began while another of the same job was running", seen.overlaps)
+				}
+				if err := store.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
