@@ -16,7 +16,7 @@ type Scheduler interface {
 	// at all, and answers for each. A change counts if its schedule still has
 	// the version that it was made of, and none of its ticks has been recorded
 	// before; then the schedule becomes as it says, its jobs are inserted and
-	// its ticks recorded. A repeat after a lost answer is safe: it does not count.
+	// its ticks recorded. One without ticks is told to watchers as NewsAny. A repeat after a lost answer is safe: it does not count.
 	ChangeSchedules(ctx context.Context, changes []ScheduleChange) ([]ScheduleChanged, error)
 	// Ticks returns up to limit ticks of a schedule, the latest first, from
 	// before a time on; zero: the latest. Of each schedule the last KeepTicks
@@ -66,13 +66,13 @@ const (
 	SourceHand = "hand"
 )
 
-// ScheduleQuery chooses schedules. The zero value chooses all.
+// ScheduleQuery chooses schedules: the one of a name, those that are due, or all
+// by name.
 type ScheduleQuery struct {
 	Name  string // "": any
-	After string // the name after which the page begins
-	// Due chooses those whose LookAt has come.
-	Due   bool
-	Limit int // the most to return; 1 to 1,000
+	Due   bool   // those whose LookAt has come
+	After string // of all: the name after which the page begins
+	Limit int    // the most to return; 1 to 1,000
 }
 
 // SchedulePage is an answer to a ScheduleQuery.

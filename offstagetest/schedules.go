@@ -25,7 +25,7 @@ func (s *Store) FindSchedules(ctx context.Context, query offstage.ScheduleQuery)
 	for _, p := range s.plans {
 		at := p.info.LookAt
 		switch {
-		case query.Name != "" && p.info.Name != query.Name, p.info.Name <= query.After, query.Due && at.IsZero():
+		case query.Name != "" && p.info.Name != query.Name, query.Name == "" && p.info.Name <= query.After, query.Due && at.IsZero():
 			continue
 		case query.Due && at.After(page.Now):
 			if page.Next.IsZero() || at.Before(page.Next) {
@@ -92,6 +92,9 @@ func (s *Store) changePlan(change *offstage.ScheduleChange, now time.Time) offst
 			}
 		}
 		p.ticks = append(p.ticks, t)
+	}
+	if len(change.Ticks) == 0 {
+		s.tell(offstage.NewsAny) // the leader is to look at it sooner than it knows
 	}
 	slices.SortStableFunc(p.ticks, func(a, b offstage.TickInfo) int { return a.At.Compare(b.At) })
 	p.ticks = p.ticks[max(0, len(p.ticks)-offstage.KeepTicks):]

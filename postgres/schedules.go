@@ -10,49 +10,53 @@ import (
 	"github.com/offstagehq/offstage"
 )
 
+// Each answers with the time in its first column, though it finds no schedule.
+// schedulesSQL and scheduleSQL go by the index on names, schedulesDueSQL by the one
+// on look_at, of which it also tells the first that has not come.
 const (
-	timeSQL = `SELECT coalesce($1::timestamptz, statement_timestamp())`
-	// schedulesSQL and scheduleSQL go by the index on names, schedulesDueSQL and
-	// scheduleNextSQL by the one on look_at.
-	schedulesSQL    = `SELECT id, version, info FROM offstage.schedule WHERE name > $1::text ORDER BY name LIMIT $2::int`
-	scheduleSQL     = `SELECT id, version, info FROM offstage.schedule WHERE name = $1::text AND name > $2::text LIMIT $3::int`
-	schedulesDueSQL = `SELECT id, version, info FROM offstage.schedule
-WHERE look_at <= coalesce($1::timestamptz, statement_timestamp()) ORDER BY look_at, id LIMIT $2::int`
-	scheduleNextSQL = `SELECT look_at FROM offstage.schedule
-WHERE look_at > coalesce($1::timestamptz, statement_timestamp()) ORDER BY look_at LIMIT 1`
+	schedulesSQL = `SELECT t.now, NULL::timestamptz, s.id, s.version, s.info
+FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t
+LEFT JOIN LATERAL (SELECT * FROM offstage.schedule WHERE name > $2::text ORDER BY name LIMIT $3::int) s ON true ORDER BY s.name`
+	scheduleSQL = `SELECT t.now, NULL::timestamptz, s.id, s.version, s.info
+FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t
+LEFT JOIN offstage.schedule s ON s.name = $2::text`
+	schedulesDueSQL = `SELECT t.now, (SELECT look_at FROM offstage.schedule WHERE look_at > t.now ORDER BY look_at LIMIT 1), s.id, s.version, s.info
+FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t
+LEFT JOIN LATERAL (SELECT * FROM offstage.schedule WHERE look_at <= t.now ORDER BY look_at, id LIMIT $2::int) s ON true ORDER BY s.look_at, s.id`
 )
 
 // FindSchedules returns a page of schedules; see [offstage.Scheduler].
 func (s *Store) FindSchedules(ctx context.Context, query offstage.ScheduleQuery) (page offstage.SchedulePage, err error) {
+	text, args := schedulesSQL, []any{s.now(), query.After, query.Limit}
+	switch {
+	case query.Due:
+		text, args = schedulesDueSQL, []any{s.now(), query.Limit}
+	case query.Name != "":
+		text, args = scheduleSQL, []any{s.now(), query.Name}
+	}
 	err = s.send(ctx, s.work, unit{op: "find schedules", repeatable: true, build: func(b *pgx.Batch) {
 		page = offstage.SchedulePage{}
-		b.Queue(s.sql(timeSQL), s.now()).QueryRow(func(row pgx.Row) error { return row.Scan(&page.Now) })
-		take := func(rows pgx.Rows) error { return readSchedules(rows, &page) }
-		switch {
-		case query.Due:
-			b.Queue(s.sql(schedulesDueSQL), s.now(), query.Limit).Query(take)
-			b.Queue(s.sql(scheduleNextSQL), s.now()).Query(func(rows pgx.Rows) error {
-				_, err := pgx.ForEachRow(rows, []any{&page.Next}, func() error { return nil })
-				return err
-			})
-		case query.Name != "":
-			b.Queue(s.sql(scheduleSQL), query.Name, query.After, query.Limit).Query(take)
-		default:
-			b.Queue(s.sql(schedulesSQL), query.After, query.Limit).Query(take)
-		}
+		b.Queue(s.sql(text), args...).Query(func(rows pgx.Rows) error { return readSchedules(rows, &page) })
 	}})
 	return page, err
 }
 
 func readSchedules(rows pgx.Rows, page *offstage.SchedulePage) error {
-	var id, version int64
-	var text string
-	_, err := pgx.ForEachRow(rows, []any{&id, &version, &text}, func() error {
+	var next *time.Time
+	var id, version *int64
+	var text *string
+	_, err := pgx.ForEachRow(rows, []any{&page.Now, &next, &id, &version, &text}, func() error {
+		if next != nil {
+			page.Next = *next
+		}
+		if id == nil {
+			return nil
+		}
 		var info offstage.ScheduleInfo
-		if err := json.Unmarshal([]byte(text), &info); err != nil {
+		if err := json.Unmarshal([]byte(*text), &info); err != nil {
 			return err
 		}
-		info.ID, info.Version = id, version
+		info.ID, info.Version = *id, *version
 		page.Schedules = append(page.Schedules, info)
 		return nil
 	})
@@ -80,7 +84,11 @@ func (s *Store) ChangeSchedules(ctx context.Context, changes []offstage.Schedule
 	var r *rescheduling
 	err = s.transact(ctx, op, func(ctx context.Context, tx pgx.Tx) error {
 		r = newRescheduling(s, pgxSession{tx}, changes, rows)
-		return r.run(ctx)
+		if err := r.run(ctx); err != nil || len(r.counting(unseen)) == 0 {
+			return err
+		}
+		_, err := tx.Exec(ctx, notifySQL, s.schema, payloadAny)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -132,6 +140,9 @@ func (r *rescheduling) run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// unseen reports whether the leader is to look at a schedule sooner than it knows.
+func unseen(p *plan) bool { return len(p.Ticks) == 0 && !p.Remove }
 
 // lockSchedulesSQL locks the schedules of these names, in their order.
 const lockSchedulesSQL = `SELECT name, id, version, ticks FROM offstage.schedule WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE`

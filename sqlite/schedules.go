@@ -11,7 +11,7 @@ import (
 // A page by the index on names, and one by that on look_at.
 const (
 	sqlSchedulePage  = `SELECT id, version, info FROM offstage_schedule WHERE name > ? ORDER BY name LIMIT ?`
-	sqlScheduleNamed = `SELECT id, version, info FROM offstage_schedule WHERE name = ? AND name > ? LIMIT ?`
+	sqlScheduleNamed = `SELECT id, version, info FROM offstage_schedule WHERE name = ?`
 	sqlSchedulesDue  = `SELECT id, version, info FROM offstage_schedule WHERE look_at <= ? ORDER BY look_at, id LIMIT ?`
 	sqlScheduleNext  = `SELECT look_at FROM offstage_schedule WHERE look_at > ? ORDER BY look_at LIMIT 1`
 )
@@ -27,7 +27,7 @@ func (s *Store) FindSchedules(ctx context.Context, query offstage.ScheduleQuery)
 		case query.Due:
 			text, args = sqlSchedulesDue, []any{now.UnixMicro(), query.Limit}
 		case query.Name != "":
-			text, args = sqlScheduleNamed, []any{query.Name, query.After, query.Limit}
+			text, args = sqlScheduleNamed, []any{query.Name}
 		}
 		for r, err := range ses.rows(text, args...) {
 			if err != nil {
@@ -117,6 +117,9 @@ func (t *tx) changeSchedule(change *offstage.ScheduleChange) (offstage.ScheduleC
 	id, err := t.putSchedule(info, recorded+int64(len(change.Ticks)))
 	if err != nil {
 		return offstage.ScheduleChanged{}, err
+	}
+	if len(change.Ticks) == 0 {
+		t.tell(offstage.NewsAny) // the leader is to look at it sooner than it knows
 	}
 	jobs, err := t.recordTicks(id, recorded, change.Ticks)
 	return offstage.ScheduleChanged{Counted: true, ID: id, Jobs: jobs}, err

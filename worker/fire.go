@@ -10,7 +10,8 @@ import (
 
 // The times and sizes of firing.
 const (
-	fireEvery = time.Second           // for looks at schedules; somebody may have changed one
+	fireEvery = 5 * time.Second       // between looks at schedules, if nothing is due before
+	fireLeast = time.Second           // between looks for news: others commit all the time
 	firePause = 50 * time.Millisecond // after others came before
 	fireLimit = 500                   // schedules per look
 )
@@ -26,9 +27,9 @@ func (e *engine) keepFiring(ctx context.Context) {
 		}
 		trouble.note(err)
 		if err != nil {
-			wait = fireEvery
+			wait = fireLeast
 		}
-		if !pause(ctx, wait, nil) {
+		if !pause(ctx, min(wait, fireLeast), nil) || wait > fireLeast && !pause(ctx, wait-fireLeast, e.fireNow) {
 			return
 		}
 	}

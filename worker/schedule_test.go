@@ -402,3 +402,29 @@ func TestSchedulesOutliveFaults(t *testing.T) {
 		}
 	}
 }
+
+// A schedule that somebody makes while the leader sleeps does not wait for the
+// leader's next look.
+func TestANewScheduleIsSeenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := &seenTicks{}
+		r := newRig(t, offstagetest.NewStore(), worker.Config{})
+		worker.Handle(r.worker, seen.handle)
+		r.run()
+		for minute := range 20 {
+			tick(time.Minute + time.Duration(minute)*300*time.Millisecond)
+			name := fmt.Sprint("s", minute)
+			s := every(t, name, "* * * * * *")
+			s.MaxRuns = 1
+			if err := r.client.SaveSchedule(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			tick(2500 * time.Millisecond)
+			history, err := r.client.ScheduleHistory(t.Context(), name, time.Time{}, 5)
+			if err != nil || len(history) != 1 {
+				t.Errorf("%s: %+v, %v", name, history, err)
+			}
+		}
+		r.endWell()
+	})
+}

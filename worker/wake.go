@@ -49,6 +49,9 @@ func (e *engine) heed(news offstage.News) {
 	if news != offstage.NewsReady {
 		e.beatNow.set()
 	}
+	if news == offstage.NewsAny {
+		e.fireNow.set()
+	}
 	if news != offstage.NewsCancel {
 		e.look()
 	}

@@ -142,6 +142,7 @@ type engine struct {
 	beatNow    signal // beat: do not wait
 	recordNow  signal // record: the store is back
 	promoteNow signal // leader: something may be due
+	fireNow    signal // leader: a schedule may have changed
 	peerDied   signal // lead: the leader may be dead
 
 	stopping chan struct{} // closed when no job may start any more
@@ -157,7 +158,7 @@ func (w *Worker) engine() *engine {
 		strays: &strays{more: newSignal()}, reports: newReports(),
 		hooks:    &hooks{tell: w.config.OnChange, more: newSignal()},
 		suspects: make(chan struct{}, 1),
-		hungry:   newSignal(), beatNow: newSignal(), recordNow: newSignal(), promoteNow: newSignal(), peerDied: newSignal(),
+		hungry:   newSignal(), beatNow: newSignal(), recordNow: newSignal(), promoteNow: newSignal(), fireNow: newSignal(), peerDied: newSignal(),
 		stopping: make(chan struct{}), failed: make(chan struct{}),
 	}
 	e.waker, _ = w.store.(offstage.Waker)
