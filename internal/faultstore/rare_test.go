@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,62 +155,5 @@ func wantOneCompletion(t *testing.T, client *offstage.Client, id offstage.ID) {
 	}
 	if completed != 1 || details.State != offstage.Completed {
 		t.Errorf("job %d is %s and completed %d times: %+v", id, details.State, completed, details.Attempts)
-	}
-}
-
-// TestEngineOutlivesHours takes the store away from both workers for hours, in
-// each way, while handlers run.
-func TestEngineOutlivesHours(t *testing.T) {
-	for _, class := range []offstage.FaultClass{offstage.FaultDown, offstage.FaultUnknown, offstage.FaultBusy} {
-		t.Run(class.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				store := offstagetest.NewStore()
-				faulty := faultstore.Wrap(store)
-				client := offstage.NewClient(store)
-				var starts atomic.Int64
-				seen := &witness{running: map[offstage.ID]int{}}
-				end := run(t, func(w *worker.Worker) {
-					worker.Handle(w, func(ctx context.Context, job *offstage.Job[work]) error {
-						starts.Add(1)
-						return seen.handle(ctx, job)
-					}, worker.Retry(offstage.RetryPolicy{Backoff: func(int) time.Duration { return time.Second }}))
-				}, faulty, faulty)
-				var ids []offstage.ID
-				for _, hours := range []time.Duration{1, 3} {
-					for i := range 10 {
-						receipt, err := client.Enqueue(t.Context(), work{N: i}, offstage.After(time.Duration(i)*time.Second))
-						if err != nil {
-							t.Fatal(err)
-						}
-						ids = append(ids, receipt.ID)
-					}
-					<-time.After(2 * time.Second)
-					faulty.Break(faultstore.Fault{Mode: faultstore.Before, Class: class})
-					<-time.After(hours * time.Hour)
-					if faulty.Heal() == 0 {
-						t.Error("the outage struck nobody")
-					}
-					back := time.Now()
-					for _, id := range ids {
-						if _, err := client.Receipt(id).Wait(t.Context()); err != nil {
-							t.Error(err)
-						}
-					}
-					if took := time.Since(back); took > 30*time.Second {
-						t.Errorf("all had ended only %v after the outage", took)
-					}
-				}
-				end()
-				for _, id := range ids {
-					wantOneCompletion(t, client, id)
-				}
-				if seen.overlaps != 0 {
-					t.Errorf("%d attempts began while another of the same job was running", seen.overlaps)
-				}
-				if err := store.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-		})
 	}
 }

@@ -1,0 +1,85 @@
+package faultstore_test
+
+import (
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/internal/faultstore"
+	"github.com/offstagehq/offstage/offstagetest"
+	"github.com/offstagehq/offstage/sqlite"
+	"github.com/offstagehq/offstage/worker"
+)
+
+// TestEngineOutlivesHours takes the store away from both workers for hours, with
+// each class of error, while handlers run, jobs wait for their time, and others
+// for their retry.
+func TestEngineOutlivesHours(t *testing.T) {
+	stores := map[string]func(*testing.T, string) offstage.Store{
+		"memory": func(*testing.T, string) offstage.Store { return offstagetest.NewStore() },
+		"sqlite": func(t *testing.T, path string) offstage.Store {
+			store, err := sqlite.Open(t.Context(), path, sqlite.WithoutWatch())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return store
+		},
+	}
+	for name, open := range stores {
+		for _, class := range []offstage.FaultClass{offstage.FaultDown, offstage.FaultUnknown, offstage.FaultBusy} {
+			t.Run(name+"/"+class.String(), func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "jobs.db")
+				synctest.Test(t, func(t *testing.T) {
+					store := open(t, path)
+					outliveHours(t, store, class)
+					if err := store.Close(); err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func outliveHours(t *testing.T, store offstage.Store, class offstage.FaultClass) {
+	faulty := faultstore.Wrap(store)
+	client := offstage.NewClient(store)
+	seen := &witness{running: map[offstage.ID]int{}}
+	end := run(t, func(w *worker.Worker) {
+		worker.Handle(w, seen.handle, worker.Retry(offstage.RetryPolicy{Backoff: func(int) time.Duration { return time.Second }}))
+	}, faulty, faulty)
+	var ids []offstage.ID
+	for _, hours := range []time.Duration{1, 3} {
+		for i := range 10 {
+			receipt, err := client.Enqueue(t.Context(), work{N: i}, offstage.After(time.Duration(i)*time.Second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, receipt.ID)
+		}
+		<-time.After(2 * time.Second)
+		faulty.Break(faultstore.Fault{Mode: faultstore.Before, Class: class})
+		<-time.After(hours * time.Hour)
+		if faulty.Heal() == 0 {
+			t.Error("the outage struck nobody")
+		}
+		back := time.Now()
+		for _, id := range ids {
+			if _, err := client.Receipt(id).Wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(back); took > 30*time.Second {
+			t.Errorf("all had ended only %v after the outage", took)
+		}
+	}
+	end()
+	for _, id := range ids {
+		wantOneCompletion(t, client, id)
+	}
+	if seen.overlaps != 0 {
+		t.Errorf("%d attempts began while another of the same job was running", seen.overlaps)
+	}
+}
