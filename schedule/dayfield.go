@@ -31,7 +31,9 @@ func (p *cronParser) day(entry word) (string, error) {
 		return strconv.Itoa(n) + "W", nil
 	}
 	if from, found := strings.CutSuffix(text, "-L"); found {
-		entry.text = entry.text[:len(from)] + "-31"
+		if _, ok := digits(from); ok { // else the words of an error would not be the user's
+			entry.text = from + "-31"
+		}
 	}
 	return p.plainItem(dayField, entry)
 }

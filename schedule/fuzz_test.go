@@ -27,6 +27,8 @@ func FuzzParse(f *testing.F) {
 		f.Add(seed, strings.Repeat("n", i%2), int64(i)*100_000_000, int64(1790_000_000+i*7919))
 	}
 	f.Add("everY 0Y0.1Y", "", int64(0), int64(0))       // an error in the middle of a word
+	f.Add("0 0 /-L 0 0", "", int64(0), int64(0))        // the last day as a step
+	f.Add("0 0 1--L 0 0", "0", int64(0), int64(0))      // and after two dashes
 	f.Add("0 0 a-L 0 0", "", int64(0), int64(0))        // an error in what was made of a word
 	f.Add("0 0 \xd2\xd2-L 0 0", "", int64(0), int64(0)) // letters that change their length with their case
 	f.Fuzz(func(t *testing.T, text, name string, anchor, at int64) {
