@@ -79,16 +79,20 @@ func (p *program) enqueue(command *cobra.Command, args []string, flags enqueueFl
 		if err != nil {
 			return err
 		}
-		if p.json {
-			return writeJSON(p.stdout, map[string]any{"id": receipt.ID, "existed": receipt.Existed})
-		}
-		text := "enqueued as job %d\n"
-		if receipt.Existed {
-			text = "there already as job %d\n"
-		}
-		_, err = fmt.Fprintf(p.stdout, text, receipt.ID)
-		return err
+		return p.printReceipt(receipt)
 	})
+}
+
+func (p *program) printReceipt(receipt *offstage.Receipt) error {
+	if p.json {
+		return writeJSON(p.stdout, map[string]any{"id": receipt.ID, "existed": receipt.Existed})
+	}
+	text := "enqueued as job %d\n"
+	if receipt.Existed {
+		text = "there already as job %d\n"
+	}
+	_, err := fmt.Fprintf(p.stdout, text, receipt.ID)
+	return err
 }
 
 // jobArgs returns the arguments of the job, byte for byte as they were given.

@@ -3,7 +3,7 @@
 //	offstage demo       a small web service with its workers; open the address that it prints
 //	offstage jobs       list, show, retry, cancel, delete jobs, or run them now
 //	offstage enqueue    enqueue a job
-//	offstage schedule   say in words when an expression is due, and list its next ticks
+//	offstage schedule   look at schedules, make and change them; say when an expression is due
 //	offstage migrate    bring a store's schema up to date, or print it
 //	offstage version    what this program is
 //

@@ -101,10 +101,18 @@ func (f nextFlags) start(zone *time.Location) (time.Time, error) {
 	if f.from == "" {
 		return time.Now().Truncate(time.Second), nil
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, f.from, zone); err == nil {
+	return timeIn("from", f.from, zone)
+}
+
+// timeIn reads a time; without an offset it is one of the zone's clock.
+func timeIn(flag, text string, zone *time.Location) (time.Time, error) {
+	for _, layout := range []string{
+		time.RFC3339Nano, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04",
+		"2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly,
+	} {
+		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
 			return t, nil
 		}
 	}
-	return time.Time{}, usage("--from: %q is not a time: give 2026-01-31T15:04:05Z, 2026-01-31T15:04 or 2026-01-31", f.from)
+	return time.Time{}, usage("--%s: %q is not a time: give 2026-01-31T15:04:05Z, 2026-01-31T15:04 or 2026-01-31", flag, text)
 }
