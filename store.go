@@ -24,6 +24,7 @@ type Store interface {
 	Registry
 	Keeper
 	Inspector
+	Observer
 	Operator
 	Scheduler
 

@@ -148,18 +148,21 @@ func startOf(ended *time.Time, ran *int64) time.Time {
 
 // queueInfos queues infoSQL; the rows are added to into.
 func (s *Store) queueInfos(b *pgx.Batch, ids string, into *[]infoRow) {
-	b.Queue(s.sql(infoSQL), s.now(), ids).Query(func(rows pgx.Rows) error {
-		*into = nil
-		for rows.Next() {
-			var r infoRow
-			if err := rows.Scan(r.targets()...); err != nil {
-				return err
-			}
-			*into = append(*into, r)
+	b.Queue(s.sql(infoSQL), s.now(), ids).Query(func(rows pgx.Rows) error { return scanInfos(rows, into) })
+}
+
+// scanInfos reads all rows of infoSQL.
+func scanInfos(rows pgx.Rows, into *[]infoRow) error {
+	*into = nil
+	for rows.Next() {
+		var r infoRow
+		if err := rows.Scan(r.targets()...); err != nil {
+			return err
 		}
-		rows.Close()
-		return rows.Err()
-	})
+		*into = append(*into, r)
+	}
+	rows.Close()
+	return rows.Err()
 }
 
 // infos turns rows into infos with names.

@@ -55,6 +55,7 @@ func Cases() []Case {
 		uniqueCases, periodCases, debounceCases, keepLastCases, uniqueRaceCases,
 		operateCases, cancelCases, retryCases, listCases, filterCases, inspectCases, statsCases,
 		withinCases, completeCases, stepCases, lifecycleCases, scheduleCases,
+		observeCases,
 	)
 }
 

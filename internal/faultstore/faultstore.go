@@ -274,3 +274,8 @@ func (s *Store) ChangeSchedules(ctx context.Context, changes []offstage.Schedule
 func (s *Store) Ticks(ctx context.Context, schedule int64, before time.Time, limit int) ([]offstage.TickInfo, error) {
 	return call(ctx, s, "Ticks", func() ([]offstage.TickInfo, error) { return s.Store.Ticks(ctx, schedule, before, limit) })
 }
+
+// Look is the contract's.
+func (s *Store) Look(ctx context.Context, ids []offstage.ID) ([]offstage.JobInfo, error) {
+	return call(ctx, s, "Look", func() ([]offstage.JobInfo, error) { return s.Store.Look(ctx, ids) })
+}
