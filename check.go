@@ -50,6 +50,9 @@ func (job *NewJob) Check() error {
 	if err := job.checkTimes(); err != nil {
 		return err
 	}
+	if err := job.checkFlow(); err != nil {
+		return err
+	}
 	return job.checkExtra()
 }
 

@@ -53,7 +53,7 @@ func NewClient(store Store, options ...ClientOption) *Client {
 // error, the job is durable. After an error that is not an [InvalidError] the
 // job may exist if the store's answer was lost; a unique job makes a repeat safe.
 func (c *Client) Enqueue(ctx context.Context, args Args, options ...Option) (*Receipt, error) {
-	return c.enqueue(ctx, c.store.Insert, args, options)
+	return c.enqueue(ctx, c.store, args, options)
 }
 
 // EnqueueMany stores all jobs of a sequence or none of them, in bounded memory
@@ -83,7 +83,7 @@ func (t *TxClient) Enqueue(ctx context.Context, args Args, options ...Option) (*
 	if err != nil {
 		return nil, err
 	}
-	return t.client.enqueue(ctx, store.Insert, args, options)
+	return t.client.enqueue(ctx, store, args, options)
 }
 
 // EnqueueMany is [Client.EnqueueMany] in the transaction; unique jobs are
@@ -117,9 +117,13 @@ func (t *TxClient) EnqueueMany(ctx context.Context, jobs iter.Seq[Args], options
 	return total + int64(len(batch)), nil
 }
 
-type insertFunc func(context.Context, []NewJob) ([]Inserted, error)
+// inserter is a store, or one inside a transaction.
+type inserter interface {
+	Insert(context.Context, []NewJob) ([]Inserted, error)
+	InsertFlow(context.Context, NewJob) (Inserted, error)
+}
 
-func (c *Client) enqueue(ctx context.Context, insert insertFunc, args Args, options []Option) (*Receipt, error) {
+func (c *Client) enqueue(ctx context.Context, store inserter, args Args, options []Option) (*Receipt, error) {
 	job, err := c.build(ctx, args, options)
 	if err != nil {
 		return nil, err
@@ -128,7 +132,10 @@ func (c *Client) enqueue(ctx context.Context, insert insertFunc, args Args, opti
 		if err := job.Check(); err != nil {
 			return Inserted{}, err
 		}
-		inserted, err := insert(ctx, []NewJob{*job})
+		if job.isFlow() {
+			return store.InsertFlow(ctx, *job)
+		}
+		inserted, err := store.Insert(ctx, []NewJob{*job})
 		if err != nil {
 			return Inserted{}, err
 		}
@@ -138,7 +145,7 @@ func (c *Client) enqueue(ctx context.Context, insert insertFunc, args Args, opti
 	if err != nil {
 		return nil, err
 	}
-	return &Receipt{ID: inserted.ID, Existed: inserted.Existed, client: c}, nil
+	return &Receipt{ID: inserted.ID, Existed: inserted.Existed, At: inserted.At, client: c}, nil
 }
 
 // sequence turns arguments into checked jobs; the first error ends it.
@@ -150,6 +157,9 @@ func (c *Client) sequence(ctx context.Context, jobs iter.Seq[Args], options []Op
 			if err == nil {
 				_, err = c.wrap(func(_ context.Context, job *NewJob) (Inserted, error) {
 					ready = *job
+					if job.isFlow() {
+						return Inserted{}, invalid("then", "jobs with a follower or a request are enqueued one by one")
+					}
 					return Inserted{}, job.Check()
 				})(ctx, job)
 			}
@@ -180,7 +190,7 @@ func (c *Client) build(ctx context.Context, args Args, options []Option) (*NewJo
 		}
 	}
 	c.carry(ctx, job)
-	return job, nil
+	return job, c.follow(ctx, job)
 }
 
 func (c *Client) carry(ctx context.Context, job *NewJob) {

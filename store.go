@@ -19,6 +19,7 @@ import (
 // caller's.
 type Store interface {
 	Inserter
+	Requester
 	Queue
 	Rememberer
 	Registry
@@ -52,6 +53,8 @@ type Tx interface {
 type TxStore interface {
 	// Insert is [Inserter.Insert] in this transaction.
 	Insert(ctx context.Context, jobs []NewJob) ([]Inserted, error)
+	// InsertFlow is [Requester.InsertFlow] in this transaction.
+	InsertFlow(ctx context.Context, job NewJob) (Inserted, error)
 	// Complete ends a running attempt as completed, fenced as in
 	// [Queue.Finish]. It answers ErrLeaseLost if the claim is gone or the
 	// attempt has ended. The result's Outcome must be OutcomeCompleted.
@@ -86,14 +89,22 @@ type NewJob struct {
 	Delay       time.Duration // from the store's now; 0: at once
 	Unique      *UniqueKey    // nil: not unique
 	Extra
+	// Request and Then are for [Requester.InsertFlow] only; nil: none.
+	Request *Request // the request that the job answers
+	Then    *NewJob  // the job that follows it
+
+	then Args // what Then is built from
 }
 
 // Inserted says what became of a NewJob.
 type Inserted struct {
 	ID ID
 	// Existed says that a unique job was there already, and ID names it. What
-	// happened to it is its mode's business.
+	// happened to it is its mode's business. With a request, it says that the
+	// request was made before.
 	Existed bool
+	// At is when the request was made first; zero without a request.
+	At time.Time
 }
 
 // UniqueKey is what makes a job unique. See [UniqueRule] for what the modes do.

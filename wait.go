@@ -13,8 +13,12 @@ import (
 type Receipt struct {
 	// ID names the job.
 	ID ID
-	// Existed says that the job was unique and there already.
+	// Existed says that the job was unique, or its request made before, and the
+	// job there already.
 	Existed bool
+	// At is when the request was made first, by the store's clock; zero without
+	// [ForRequest].
+	At time.Time
 
 	client *Client
 }

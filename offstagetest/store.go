@@ -32,6 +32,8 @@ type Store struct {
 	unique map[string]*holder   // by key
 	once   map[string]time.Time // keys of Once, and when they were taken
 	plans  map[string]*plan     // by name
+	// requests are those that were made, by key.
+	requests map[string]*request
 
 	workers  map[offstage.WorkerID]*member
 	leader   leadership
@@ -100,6 +102,7 @@ func NewStore() *Store {
 	return &Store{
 		jobs: map[offstage.ID]*job{}, queues: map[string]*queue{}, kinds: map[string]*kind{},
 		claims: map[claimKey]*claim{}, unique: map[string]*holder{}, once: map[string]time.Time{}, plans: map[string]*plan{},
+		requests: map[string]*request{},
 		workers: map[offstage.WorkerID]*member{}, settings: map[string][]byte{}, watchers: map[*watcher]bool{},
 	}
 }

@@ -103,7 +103,7 @@ func (s *Store) prune(ctx context.Context, term int64, limit int) (report offsta
 		return report, nil
 	}
 	var last int64
-	var looked, jobs, orphans, keys, once int
+	var looked, jobs, orphans, keys, once, requests int
 	err = s.transactAsLeader(ctx, "prune", term, func(ctx context.Context, tx pgx.Tx) error {
 		var old string
 		if err := tx.QueryRow(ctx, s.sql(pageSQL), s.now(), p.after, limit).Scan(&last, &looked, &old); err != nil {
@@ -118,17 +118,18 @@ func (s *Store) prune(ctx context.Context, term int64, limit int) (report offsta
 		b.Queue(s.sql(pruneOrphansSQL), p.after, upTo(last, looked < limit)).QueryRow(func(row pgx.Row) error { return row.Scan(&orphans) })
 		b.Queue(s.sql(pruneKeysSQL), s.now(), limit).QueryRow(func(row pgx.Row) error { return row.Scan(&keys) })
 		b.Queue(s.sql(pruneOnceSQL), s.now(), limit, offstage.KeepOnce.Microseconds()).QueryRow(func(row pgx.Row) error { return row.Scan(&once) })
+		b.Queue(s.sql(pruneRequestsSQL), s.now(), limit).QueryRow(func(row pgx.Row) error { return row.Scan(&requests) })
 		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
 		return report, err
 	}
-	report.Done = jobs + orphans + keys + once
+	report.Done = jobs + orphans + keys + once + requests
 	p.after = last
 	if looked < limit {
 		p.finish()
 	}
-	report.More = p.passing || keys >= limit || once >= limit
+	report.More = p.passing || max(keys, once, requests) >= limit
 	return report, nil
 }
 

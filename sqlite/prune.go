@@ -31,7 +31,7 @@ type prunePage struct {
 	orphans []offstage.ID // attempts without a job
 	next    offstage.ID   // where the following page begins
 	end     bool          // there is nothing to find behind it
-	expired bool          // there are keys to remove, unique ones or of Once
+	expired bool          // there are keys to remove: unique ones, of Once or of requests
 }
 
 // preparePrune looks at the jobs behind the cursor, so that the writer only has
@@ -82,7 +82,11 @@ func findOld(ses session, cursor offstage.ID, limit int) (page prunePage, err er
 	if err != nil {
 		return page, err
 	}
-	page.next, page.end, page.expired = cursor, true, expired != nil
+	old, err := first(ses.rows(sqlExpiredRequest, now))
+	if err != nil {
+		return page, err
+	}
+	page.next, page.end, page.expired = cursor, true, expired != nil || old != nil
 	looked := 0
 	for r, err := range ses.rows(sqlAttempted, cursor, limit*looksPerRow) {
 		if err != nil {
@@ -173,7 +177,11 @@ func (t *tx) prune(page prunePage, limit int) (report offstage.ChoreReport, err 
 		return report, err
 	}
 	once, err := t.exec(sqlExpireOnce, t.now-offstage.KeepOnce.Microseconds(), limit)
-	report.Done += int(n + once)
-	report.More = !page.end || int(max(n, once)) == limit
+	if err != nil {
+		return report, err
+	}
+	requests, err := t.exec(sqlExpiredRequests, t.now, limit)
+	report.Done += int(n + once + requests)
+	report.More = !page.end || int(max(n, once, requests)) == limit
 	return report, err
 }

@@ -56,6 +56,7 @@ func Cases() []Case {
 		operateCases, cancelCases, retryCases, listCases, filterCases, inspectCases, statsCases,
 		withinCases, completeCases, stepCases, lifecycleCases, scheduleCases,
 		observeCases,
+		requestCases, followCases,
 	)
 }
 

@@ -279,3 +279,8 @@ func (s *Store) Ticks(ctx context.Context, schedule int64, before time.Time, lim
 func (s *Store) Look(ctx context.Context, ids []offstage.ID) ([]offstage.JobInfo, error) {
 	return call(ctx, s, "Look", func() ([]offstage.JobInfo, error) { return s.Store.Look(ctx, ids) })
 }
+
+// InsertFlow is the contract's.
+func (s *Store) InsertFlow(ctx context.Context, job offstage.NewJob) (offstage.Inserted, error) {
+	return call(ctx, s, "InsertFlow", func() (offstage.Inserted, error) { return s.Store.InsertFlow(ctx, job) })
+}
