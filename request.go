@@ -18,6 +18,9 @@ type Requester interface {
 	// same time, one is the first. A repeat after a lost answer is the store's
 	// own business, as with [Inserter.Insert].
 	InsertFlow(ctx context.Context, job NewJob) (Inserted, error)
+	// Requested answers what InsertFlow would to a repeat of a request that is
+	// kept, and ErrNotFound when it would be the first.
+	Requested(ctx context.Context, request Request) (Inserted, error)
 }
 
 // Request is what a client of the application asked for, so that asking twice
@@ -58,6 +61,16 @@ func ForRequest(request Request) Option {
 		job.Request = &request
 		return nil
 	}
+}
+
+// Requested returns the receipt of a request that was made before, ErrNotFound
+// for one that was not, or ErrOtherRequest.
+func (c *Client) Requested(ctx context.Context, request Request) (*Receipt, error) {
+	made, err := c.store.Requested(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return &Receipt{ID: made.ID, Existed: true, At: made.At, client: c}, nil
 }
 
 // Then enqueues another job together with this one, which starts when this one

@@ -34,16 +34,34 @@ func (s *Store) insertFlow(job offstage.NewJob, before offstage.ID, now time.Tim
 	if asked == nil {
 		return s.insertAll(chain, before, now)[0], nil
 	}
-	if made := s.requests[string(asked.Key)]; made != nil && made.until.After(now) {
-		if !bytes.Equal(made.fingerprint, asked.Fingerprint) {
-			return offstage.Inserted{}, offstage.ErrOtherRequest
-		}
-		return offstage.Inserted{ID: made.job, Existed: true, At: made.at}, nil
+	if made, err := s.requested(asked, now); !errors.Is(err, offstage.ErrNotFound) {
+		return made, err
 	}
 	inserted := s.insertAll(chain, before, now)[0]
 	s.setRequest(string(asked.Key), &request{bytes.Clone(asked.Fingerprint), inserted.ID, now, now.Add(asked.Keep)})
 	inserted.At = now
 	return inserted, nil
+}
+
+// Requested returns the answer to a request that is kept; see
+// [offstage.Requester].
+func (s *Store) Requested(ctx context.Context, asked offstage.Request) (offstage.Inserted, error) {
+	if err := s.lock(ctx); err != nil {
+		return offstage.Inserted{}, err
+	}
+	defer s.mu.Unlock()
+	return s.requested(&asked, time.Now())
+}
+
+func (s *Store) requested(asked *offstage.Request, now time.Time) (offstage.Inserted, error) {
+	made := s.requests[string(asked.Key)]
+	switch {
+	case made == nil || !made.until.After(now):
+		return offstage.Inserted{}, offstage.ErrNotFound
+	case !bytes.Equal(made.fingerprint, asked.Fingerprint):
+		return offstage.Inserted{}, offstage.ErrOtherRequest
+	}
+	return offstage.Inserted{ID: made.job, Existed: true, At: made.at}, nil
 }
 
 func (s *Store) setRequest(key string, made *request) {

@@ -80,6 +80,9 @@ ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, job = exclud
 WHERE q.until <= coalesce($1::timestamptz, statement_timestamp())
 RETURNING at`
 	requestSQL = `SELECT fingerprint, job, at FROM offstage.request WHERE key = $1::bytea`
+	// requestedSQL reads the request with key $2 if its time is not over.
+	requestedSQL = `SELECT fingerprint, job, at FROM offstage.request
+WHERE key = $2::bytea AND until > coalesce($1::timestamptz, statement_timestamp())`
 	// moveRequestSQL makes the request with key $1 answered by job $2.
 	moveRequestSQL = `UPDATE offstage.request SET job = $2::bigint WHERE key = $1::bytea`
 	// pruneRequestsSQL deletes up to $2 requests whose time is over.
@@ -137,4 +140,27 @@ func (s *Store) madeRequest(ctx context.Context, tx session, rows []row, asked *
 		return offstage.Inserted{}, offstage.ErrOtherRequest
 	}
 	return offstage.Inserted{ID: offstage.ID(job), Existed: job != rows[0].id, At: at.UTC()}, nil
+}
+
+// Requested returns the answer to a request that is kept; see
+// [offstage.Requester].
+func (s *Store) Requested(ctx context.Context, asked offstage.Request) (made offstage.Inserted, err error) {
+	var print []byte
+	var job int64
+	var at time.Time
+	err = s.send(ctx, s.work, unit{op: "look for a request", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(requestedSQL), s.now(), asked.Key).Query(func(rows pgx.Rows) error {
+			print, job = nil, 0
+			return one(rows, &print, &job, &at)
+		})
+	}})
+	switch {
+	case err != nil:
+		return made, err
+	case job == 0:
+		return made, offstage.ErrNotFound
+	case !bytes.Equal(print, asked.Fingerprint):
+		return made, offstage.ErrOtherRequest
+	}
+	return offstage.Inserted{ID: offstage.ID(job), Existed: true, At: at.UTC()}, nil
 }

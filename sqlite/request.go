@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -40,15 +41,9 @@ ON CONFLICT DO UPDATE SET fingerprint = excluded.fingerprint, job = excluded.job
 func (t *tx) insertFlow(job offstage.NewJob) (offstage.Inserted, error) {
 	asked := job.Request
 	if asked != nil {
-		made, err := first(t.rows(sqlRequest, asked.Key))
-		if err != nil {
-			return offstage.Inserted{}, err
-		}
-		if made != nil && made.num(3) > t.now {
-			if !bytes.Equal(made.blob(0), asked.Fingerprint) {
-				return offstage.Inserted{}, offstage.ErrOtherRequest
-			}
-			return offstage.Inserted{ID: made.id(1), Existed: true, At: made.when(2)}, nil
+		made, err := requested(t, asked, t.now)
+		if !errors.Is(err, offstage.ErrNotFound) {
+			return made, err
 		}
 	}
 	if err := t.load(); err != nil {
@@ -61,6 +56,28 @@ func (t *tx) insertFlow(job offstage.NewJob) (offstage.Inserted, error) {
 	inserted[0].At = time.UnixMicro(t.now)
 	_, err = t.exec(sqlAddRequest, asked.Key, asked.Fingerprint, inserted[0].ID, t.now, t.now+asked.Keep.Microseconds())
 	return inserted[0], err
+}
+
+// Requested returns the answer to a request that is kept.
+func (s *Store) Requested(ctx context.Context, asked offstage.Request) (made offstage.Inserted, err error) {
+	err = s.read(ctx, "look for a request", func(ses session) error {
+		made, err = requested(ses, &asked, time.Now().UnixMicro())
+		return err
+	})
+	return made, err
+}
+
+func requested(ses session, asked *offstage.Request, now int64) (offstage.Inserted, error) {
+	made, err := first(ses.rows(sqlRequest, asked.Key))
+	switch {
+	case err != nil:
+		return offstage.Inserted{}, err
+	case made == nil || made.num(3) <= now:
+		return offstage.Inserted{}, offstage.ErrNotFound
+	case !bytes.Equal(made.blob(0), asked.Fingerprint):
+		return offstage.Inserted{}, offstage.ErrOtherRequest
+	}
+	return offstage.Inserted{ID: made.id(1), Existed: true, At: made.when(2)}, nil
 }
 
 // oneOf returns the first of the jobs that were inserted, if any were.

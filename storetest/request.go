@@ -14,6 +14,7 @@ var requestCases = []Case{
 	{"request/other content", "A request whose key was used with another fingerprint is refused, and nothing is stored.", requestOther},
 	{"request/keys apart", "Requests with different keys do not meet.", requestKeysApart},
 	{"request/keep", "A request's key is kept for its time, then it can be used anew, and Prune removes it.", requestKeep},
+	{"request/asked for", "Requested answers what a repeat would get, and stores nothing.", requestAsked},
 	{"request/race", "Of requests of one key at once one makes the job, and all get the same answer.", requestRace},
 	{"request/unique", "A request for a unique job that is there already is answered by that job, for ever.", requestUnique},
 	{"request/in a transaction", "A request in a caller's transaction is made if and only if the caller commits.", requestWithin},
@@ -98,6 +99,28 @@ func requestKeep(r *rig) {
 	same(r, "pruned", r.chore(offstage.Prune), 1)
 	same(r, "the new one", r.flow(requested("key", "print anew")).ID, second.ID)
 	same(r, "jobs", r.jobs(), 3)
+}
+
+func requestAsked(r *rig) {
+	ask := func(key, fingerprint string) (offstage.Inserted, error) {
+		return r.store.Requested(r.Context(), *requested(key, fingerprint).Request)
+	}
+	if _, err := ask("key", "print"); !errors.Is(err, offstage.ErrNotFound) {
+		r.Errorf("before the first: got %v, want ErrNotFound", err)
+	}
+	first := r.flow(requested("key", "print"))
+	made, err := ask("key", "print")
+	r.must(err, "ask for a request")
+	sameTime(r, "time", made.At, first.At)
+	same(r, "answer", [2]any{made.ID, made.Existed}, [2]any{first.ID, true})
+	if _, err := ask("key", "other"); !errors.Is(err, offstage.ErrOtherRequest) {
+		r.Errorf("with another fingerprint: got %v, want ErrOtherRequest", err)
+	}
+	r.pass(2 * time.Hour)
+	if _, err := ask("key", "print"); !errors.Is(err, offstage.ErrNotFound) {
+		r.Errorf("when its time is over: got %v, want ErrNotFound", err)
+	}
+	same(r, "jobs", r.jobs(), 1)
 }
 
 func requestRace(r *rig) {
