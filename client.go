@@ -15,6 +15,7 @@ type Client struct {
 	carriers   []Carrier
 	middleware []EnqueueMiddleware
 	waiting    waiters
+	following  followers
 }
 
 // ClientOption configures a Client.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -64,13 +63,8 @@ const (
 	lastLook  = 250 * time.Millisecond
 )
 
-// waiters share one loop of looks, which runs only while somebody waits.
-type waiters struct {
-	mu      sync.Mutex
-	byJob   map[ID][]chan look // guarded by mu
-	looking bool               // guarded by mu: the loop runs
-	changed chan struct{}      // tells the loop that byJob has changed
-}
+// waiters wait for the end of jobs.
+type waiters struct{ crowd[chan look] }
 
 type look struct {
 	ended Ended
@@ -79,7 +73,7 @@ type look struct {
 
 func (w *waiters) wait(ctx context.Context, store Store, id ID) (Ended, error) {
 	answer := make(chan look, 1)
-	w.join(ctx, store, id, answer)
+	w.join(id, answer, func() { w.loop(context.WithoutCancel(ctx), store) })
 	select {
 	case found := <-answer:
 		return found.ended, found.err
@@ -87,42 +81,6 @@ func (w *waiters) wait(ctx context.Context, store Store, id ID) (Ended, error) {
 		w.leave(id, answer)
 		return Ended{}, ctx.Err()
 	}
-}
-
-func (w *waiters) join(ctx context.Context, store Store, id ID, answer chan look) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.byJob == nil {
-		w.byJob, w.changed = map[ID][]chan look{}, make(chan struct{}, 1)
-	}
-	w.byJob[id] = append(w.byJob[id], answer)
-	if !w.looking {
-		w.looking = true
-		go w.loop(context.WithoutCancel(ctx), store)
-	}
-	w.tell()
-}
-
-func (w *waiters) tell() {
-	select {
-	case w.changed <- struct{}{}:
-	default: // it is told already
-	}
-}
-
-func (w *waiters) leave(id ID, answer chan look) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	rest := w.byJob[id][:0]
-	for _, other := range w.byJob[id] {
-		if other != answer {
-			rest = append(rest, other)
-		}
-	}
-	if w.byJob[id] = rest; len(rest) == 0 {
-		delete(w.byJob, id)
-	}
-	w.tell()
 }
 
 // loop looks until nobody waits. A failing store is asked again: the waiters'
@@ -134,60 +92,23 @@ func (w *waiters) loop(ctx context.Context, store Store) {
 		if ids == nil {
 			return
 		}
-		for start := 0; start < len(ids); start += 1000 {
-			found, err := store.EndedOf(ctx, ids[start:min(start+1000, len(ids))])
+		for start := 0; start < len(ids); start += maxLook {
+			found, err := store.EndedOf(ctx, ids[start:min(start+maxLook, len(ids))])
 			if errors.Is(err, ErrClosed) {
 				w.fail(err)
 			} else if err == nil {
 				w.answer(found)
 			}
 		}
-		interval = w.pause(interval)
-	}
-}
-
-// pause waits for the next look's time, or until nobody waits, and returns the
-// interval after that. Somebody new brings the look forward, but never makes
-// one of his own.
-func (w *waiters) pause(interval time.Duration) time.Duration {
-	next := time.Now().Add(interval)
-	interval = min(interval*3/2, lastLook)
-	for w.anybody() {
-		timer := time.NewTimer(time.Until(next))
-		select {
-		case <-timer.C:
-			return interval
-		case <-w.changed:
-			timer.Stop()
-		}
-		interval = firstLook
-		if soon := time.Now().Add(firstLook); soon.Before(next) {
-			next = soon
+		hurried := w.pause(interval, firstLook)
+		if interval = min(interval*3/2, lastLook); hurried {
+			interval = firstLook
 		}
 	}
-	return interval
 }
 
-func (w *waiters) anybody() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.byJob) > 0
-}
-
-// ids returns who is waited for; nil ends the loop.
-func (w *waiters) ids() []ID {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.byJob) == 0 {
-		w.looking = false
-		return nil
-	}
-	ids := make([]ID, 0, len(w.byJob))
-	for id := range w.byJob {
-		ids = append(ids, id)
-	}
-	return ids
-}
+// maxLook is how many jobs are looked at in one query.
+const maxLook = 1000
 
 func (w *waiters) answer(found []Ended) {
 	w.mu.Lock()
