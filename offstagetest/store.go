@@ -103,7 +103,7 @@ func NewStore() *Store {
 		jobs: map[offstage.ID]*job{}, queues: map[string]*queue{}, kinds: map[string]*kind{},
 		claims: map[claimKey]*claim{}, unique: map[string]*holder{}, once: map[string]time.Time{}, plans: map[string]*plan{},
 		requests: map[string]*request{},
-		workers: map[offstage.WorkerID]*member{}, settings: map[string][]byte{}, watchers: map[*watcher]bool{},
+		workers:  map[offstage.WorkerID]*member{}, settings: map[string][]byte{}, watchers: map[*watcher]bool{},
 	}
 }
 
