@@ -60,8 +60,7 @@ func followEnds(r *rig) {
 		"poison": func(*worker, offstage.ID) {
 			for range offstage.MaxLost {
 				dying := r.worker()
-				dying.takeOne()
-				dying.die()
+				dying.dieOf(dying.takeOne())
 			}
 		},
 	} {
