@@ -22,7 +22,7 @@ var duties = []duty{
 	{offstage.Sweep, 15 * time.Second, 500},
 	{offstage.Rescan, 30 * time.Second, 100},
 	{offstage.Prune, 20 * time.Second, 1000},
-	{offstage.Count, 5 * time.Second, 0},
+	{offstage.Count, 5 * time.Second, 1},
 }
 
 // The leader's times.

@@ -92,3 +92,12 @@ func FuzzClean(f *testing.F) {
 		}
 	})
 }
+
+// A store may refuse a chore that is to do no rows.
+func TestDutiesHaveLimits(t *testing.T) {
+	for _, duty := range duties {
+		if duty.limit < 1 {
+			t.Errorf("%s is to do %d rows", duty.chore, duty.limit)
+		}
+	}
+}
