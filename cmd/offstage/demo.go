@@ -68,7 +68,7 @@ func (p *program) demo(ctx context.Context, flags demoFlags) (err error) {
 			return err
 		}
 	}
-	store, err := at.open(ctx)
+	store, ledger, closeStores, err := at.openWithLedger(ctx)
 	if err != nil {
 		if listener != nil {
 			err = errors.Join(err, listener.Close())
@@ -81,10 +81,10 @@ func (p *program) demo(ctx context.Context, flags demoFlags) (err error) {
 	})
 	defer unregister()
 	err = demo.Run(ctx, demo.Config{
-		Store: store, Dir: dir, Listener: listener, Role: role, MaxUpload: maxUpload, Hurry: p.hurry,
+		Store: store, Ledger: ledger, Dir: dir, Listener: listener, Role: role, MaxUpload: maxUpload, Hurry: p.hurry,
 		Logger: slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
-	return errors.Join(err, store.Close())
+	return errors.Join(err, closeStores())
 }
 
 // places returns the data folder, which is made if it is not there, and the

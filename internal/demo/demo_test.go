@@ -18,11 +18,19 @@ import (
 	"time"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/internal/pgtest"
 	"github.com/offstagehq/offstage/sqlite"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// childMain is the main function of processes that tests start; it is there where
+// processes can be killed, and answers false in any other process.
+var childMain = func() bool { return false }
+
+func TestMain(m *testing.M) {
+	if !childMain() {
+		pgtest.Main(m)
+	}
+}
 
 // patient is how long a test waits for what must happen, on a slow machine.
 const patient = time.Minute
@@ -58,10 +66,19 @@ func openStore(t *testing.T, dir string) offstage.Store {
 	return store
 }
 
+func openLedger(t *testing.T, store offstage.Store) *Ledger {
+	t.Helper()
+	ledger, err := OpenLedger(t.Context(), store.(*sqlite.Store).DB(), sqlite.Tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ledger
+}
+
 // startOn runs the demo on a store that is there.
 func startOn(t *testing.T, dir string, store offstage.Store, change ...func(*Config)) *site {
 	t.Helper()
-	cfg := Config{Store: store, Dir: dir, Logger: slog.New(slog.NewTextHandler(testLog{t}, nil))}
+	cfg := Config{Store: store, Ledger: openLedger(t, store), Dir: dir, Logger: slog.New(slog.NewTextHandler(testLog{t}, nil))}
 	for _, do := range change {
 		do(&cfg)
 	}

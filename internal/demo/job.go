@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/offstagehq/offstage"
 )
@@ -19,11 +20,19 @@ type jobPage struct {
 	Result   string
 	Progress *offstage.ProgressInfo
 	Attempts []attemptRow // latest first
+	Steps    []stepRow    // oldest first
 }
 
 type attemptRow struct {
 	offstage.Attempt
 	Lines []offstage.LogLine
+}
+
+// stepRow is what a job remembers of a step.
+type stepRow struct {
+	offstage.StepInfo
+	Took   time.Duration
+	Result string
 }
 
 // showJob is GET /jobs/{id}.
@@ -52,6 +61,9 @@ func (s *service) newJobPage(job offstage.Details) jobPage {
 	}
 	if !job.State.Terminal() {
 		page.Every = liveFast
+	}
+	for _, step := range job.Steps {
+		page.Steps = append(page.Steps, stepRow{step, step.FinishedAt.Sub(step.StartedAt), indented(step.Value)})
 	}
 	for i := len(job.Attempts) - 1; i >= 0; i-- {
 		row := attemptRow{Attempt: job.Attempts[i]}

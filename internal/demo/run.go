@@ -35,10 +35,11 @@ const (
 // Roles lists every role.
 func Roles() []Role { return []Role{RoleAll, RoleWeb, RoleWorker} }
 
-// Config says what the demo runs on. Store, Dir and, unless the role is worker,
-// Listener are needed.
+// Config says what the demo runs on. Store, Ledger, Dir and, unless the role is
+// worker, Listener are needed.
 type Config struct {
 	Store     offstage.Store // open and migrated; the caller closes it afterwards
+	Ledger    *Ledger        // on the store's database
 	Dir       string         // a folder that exists; the demo keeps to a subfolder of its own
 	Listener  net.Listener   // for the pages; Run closes it
 	Role      Role
@@ -148,6 +149,7 @@ func (s *service) work(ctx context.Context, cfg Config) error {
 			{Name: "shared", Queues: []string{highQueue, lowQueue}, Slots: sharedSlots},
 			{Name: "reports", Queues: []string{"reports"}, Slots: 4},
 			{Name: "devices", Queues: []string{"devices"}, Slots: deviceSlots},
+			{Name: "billing", Queues: []string{"billing"}, Slots: billsAtOnce},
 			{Name: "default", Queues: []string{offstage.DefaultQueue}, Slots: 4},
 		},
 		Grace:  Grace,
@@ -161,6 +163,8 @@ func (s *service) work(ctx context.Context, cfg Config) error {
 	worker.Handle(w, s.archiveReading, worker.Keep(offstage.Retention{Completed: time.Hour}))
 	worker.Handle(w, s.raiseAlert)
 	worker.Handle(w, s.cleanUploads)
+	billing := biller{ledger: s.ledger, devices: s.devices, url: s.devicesURL, at: func(offstage.ID, string) {}}
+	worker.Handle(w, billing.bill, worker.Retry(billRetry))
 	if _, err := s.scheduleCleanUp(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("schedule the clean-up: %w", err)
 	}

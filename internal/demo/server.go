@@ -32,6 +32,8 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("POST /devices/{id}/down", small(s.takeDown))
 	mux.HandleFunc("GET /priorities", s.showPriorities)
 	mux.HandleFunc("POST /priorities", small(s.startRush))
+	mux.HandleFunc("GET /billing", s.showBilling)
+	mux.HandleFunc("POST /billing", small(s.startBilling))
 	mux.HandleFunc("POST /cleanup", small(s.cleanUpNow))
 	mux.HandleFunc("GET /jobs", s.listJobs)
 	mux.HandleFunc("GET /jobs/{id}", s.showJob)

@@ -12,6 +12,7 @@ import (
 // use: nothing in it changes once it serves.
 type service struct {
 	client     *offstage.Client
+	ledger     *Ledger
 	tokens     tokens
 	files      folder
 	devices    device.Client
@@ -24,7 +25,7 @@ type service struct {
 }
 
 func newService(ctx context.Context, cfg Config) (*service, error) {
-	s := &service{client: offstage.NewClient(cfg.Store), maxUpload: cfg.MaxUpload, log: cfg.Logger}
+	s := &service{client: offstage.NewClient(cfg.Store), ledger: cfg.Ledger, maxUpload: cfg.MaxUpload, log: cfg.Logger}
 	var err error
 	if s.tokens, err = newTokens(ctx, cfg.Store); err != nil {
 		return nil, err
