@@ -2,7 +2,8 @@
 // requests begin: the request is answered at once, its user sees the rest.
 //
 //	flows, err := status.New(ctx, client, status.Config{})
-//	mux.Handle("/status/", flows)
+//	mux.Handle("GET /status/", flows)
+//	mux.Handle("POST /status/", flows)
 //	mux.Handle("POST /reports", flows.Once(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 //		flows.Accept(w, r, BuildReport{Month: r.PostFormValue("month")})
 //	})))

@@ -28,8 +28,8 @@ type Config struct {
 	// Prefix is the path under which the Flows are mounted, without a slash at
 	// its end; "" means DefaultPrefix.
 	Prefix string
-	// LinkLife is how long a link works; 0 means DefaultLinkLife. A job that is
-	// gone takes its links along.
+	// LinkLife is how long a link works, from a day on rounded up to a full hour;
+	// 0 means DefaultLinkLife. A job that is gone takes its links along.
 	LinkLife time.Duration
 	// Wait is how long a request without a preference waits for its job before
 	// it is answered with 202; 0: not at all.
@@ -159,7 +159,12 @@ func (f *Flows) Link(r *http.Request, job offstage.ID) string { return f.link(r,
 
 // link returns a job's address that works for the usual time from a moment.
 func (f *Flows) link(r *http.Request, job offstage.ID, from time.Time) string {
-	return f.cfg.Prefix + "/" + f.tokens.sign(token{job: job, expires: from.Add(f.cfg.LinkLife), user: f.user(r), bound: f.cfg.User != nil})
+	expires := from.Add(f.cfg.LinkLife)
+	if f.cfg.LinkLife >= 24*time.Hour {
+		// Until a full hour, so that pages which show links stay the same for a while.
+		expires = expires.Truncate(time.Hour).Add(time.Hour)
+	}
+	return f.cfg.Prefix + "/" + f.tokens.sign(token{job: job, expires: expires, user: f.user(r), bound: f.cfg.User != nil})
 }
 
 // user is who sends a request.

@@ -28,6 +28,10 @@ func (t *told) Error() string { return forUser + t.text }
 // Unwrap returns the cause.
 func (t *told) Unwrap() error { return t.cause }
 
+// Untold returns a stored error's text for operators, who may read all, without
+// the mark of [Tell].
+func Untold(text string) string { return strings.TrimPrefix(text, forUser) }
+
 // Message returns what a job's user should know of its trouble; "" is none.
 func Message(job offstage.JobInfo) string {
 	switch job.State {

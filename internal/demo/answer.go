@@ -11,6 +11,7 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/demo/csvreport"
+	"github.com/offstagehq/offstage/status"
 )
 
 // refusal is an error whose text is for whoever sent the request.
@@ -33,6 +34,7 @@ func refuse(status int, format string, args ...any) error {
 func refusalOf(err error) *refusal {
 	var (
 		known   *refusal
+		problem *status.Problem
 		content *csvreport.Error
 		large   *http.MaxBytesError
 		invalid *offstage.InvalidError
@@ -41,6 +43,10 @@ func refusalOf(err error) *refusal {
 	switch {
 	case errors.As(err, &known):
 		return known
+	case errors.As(err, &problem):
+		return &refusal{Status: problem.Status, Text: problem.Detail}
+	case errors.Is(err, offstage.ErrOtherRequest):
+		return &refusal{Status: http.StatusUnprocessableEntity, Text: status.ProblemOf(err).Detail}
 	case errors.As(err, &content):
 		return &refusal{http.StatusUnprocessableEntity, content.Error(), content.Line, content.Byte}
 	case errors.As(err, &large):
@@ -83,19 +89,28 @@ type problemPage struct {
 	Problem *refusal
 }
 
-// accepted answers a request whose work goes on as a job: 202 with the place
-// where its user can follow it, or for a browser's form the way to a page.
-func (s *service) accepted(w http.ResponseWriter, r *http.Request, job offstage.ID, page string) {
-	status := "/status/" + s.tokens.sign(job)
-	if page == "" {
-		page = status
+// accept turns a request into a job and answers it; a browser's form is led to
+// the page, or if that is "" to the job's.
+func (s *service) accept(w http.ResponseWriter, r *http.Request, args offstage.Args, page string) {
+	ticket, err := s.flows.Enqueue(r, args)
+	if err != nil {
+		s.fail(w, r, err)
+		return
 	}
+	ticket.Page = page
+	ticket.Answer(w, r)
+}
+
+// accepted answers a request whose work goes on as a job that is there already:
+// 202 with the place where it can be followed, or the way to a page.
+func (s *service) accepted(w http.ResponseWriter, r *http.Request, job offstage.ID, page string) {
 	if prefersHTML(r) {
 		http.Redirect(w, r, page, http.StatusSeeOther)
 		return
 	}
-	w.Header().Set("Location", status)
-	s.writeJSON(w, http.StatusAccepted, map[string]any{"id": job, "status": status})
+	link := s.flows.Link(r, job)
+	w.Header().Set("Location", link)
+	s.writeJSON(w, http.StatusAccepted, map[string]any{"id": job, "status": link})
 }
 
 func (s *service) writeJSON(w http.ResponseWriter, status int, value any) {

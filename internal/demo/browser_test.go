@@ -80,14 +80,14 @@ func TestPagesInABrowser(t *testing.T) {
 	}
 	startOn(t, dir, store, func(cfg *Config) { cfg.Role = RoleWorker })
 	show(chromedp.WaitVisible(".state.completed"))
-	heading, err := chromedp.Run(ctx, chromedp.Text("section h2"))
+	heading, err := chromedp.Run(ctx, chromedp.Text("#report h2"))
 	if err != nil || heading != "1,000 rows" {
 		t.Errorf("the page shows %q, %v", heading, err)
 	}
 	if same, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("window.same === true")); err != nil || !same {
 		t.Errorf("the page was loaded again, or %v", err)
 	}
-	for _, page := range []string{"/", "/devices", "/devices/pump-2", "/priorities", "/jobs", "/jobs/" + web.jobs("build_report")[0].ID.String(), path + "/report"} {
+	for _, page := range []string{"/", "/devices", "/devices/pump-2", "/priorities", "/jobs", "/jobs/" + web.jobs("build_report")[0].ID.String(), web.file(path) + "?view"} {
 		show(chromedp.Navigate(web.url+page), chromedp.WaitReady("h1"))
 	}
 	if said := complaints(); len(said) > 0 {

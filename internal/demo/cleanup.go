@@ -40,6 +40,11 @@ func (s *service) cleanUploads(ctx context.Context, _ *offstage.Job[CleanUploads
 	if err != nil {
 		return err
 	}
+	results, err := s.results.Sweep(ctx)
+	if err != nil {
+		return err
+	}
+	removed += results
 	message := fmt.Sprintf("%d removed, %d kept", removed, kept)
 	offstage.Progress(ctx, int64(removed+kept), int64(removed+kept), message)
 	offstage.Logger(ctx).InfoContext(ctx, "old files are cleaned up", "removed", removed, "kept", kept)
@@ -71,26 +76,23 @@ func (s *service) clean(ctx context.Context, before time.Time) (removed, kept in
 	return removed, kept, nil
 }
 
-// oldFiles lists the uploads, charts and left-over temporary files that nobody
-// has written to since.
+// oldFiles lists the uploads that nobody has written to since.
 func (s *service) oldFiles(before time.Time) ([]string, error) {
 	var old []string
-	for _, dir := range []string{s.files.uploads(), s.files.charts()} {
-		entries, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(s.files.uploads())
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !ours(info) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		for _, entry := range entries {
-			info, err := entry.Info()
-			if errors.Is(err, fs.ErrNotExist) || err == nil && !ours(info) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			if info.ModTime().Before(before) {
-				old = append(old, filepath.Join(dir, entry.Name()))
-			}
+		if info.ModTime().Before(before) {
+			old = append(old, filepath.Join(s.files.uploads(), entry.Name()))
 		}
 	}
 	return old, nil
@@ -98,9 +100,7 @@ func (s *service) oldFiles(before time.Time) ([]string, error) {
 
 // ours reports whether a file is one that the demo makes.
 func ours(file fs.FileInfo) bool {
-	name := file.Name()
-	return file.Mode().IsRegular() &&
-		(strings.HasSuffix(name, ".csv") || strings.HasSuffix(name, ".html") || strings.HasPrefix(name, newPrefix))
+	return file.Mode().IsRegular() && strings.HasSuffix(file.Name(), ".csv")
 }
 
 // wantedFiles lists the files of reports that have not ended before the limit.
@@ -116,7 +116,6 @@ func (s *service) wantedFiles(ctx context.Context, before time.Time) (map[string
 			if job.State.Terminal() && job.FinishedAt.Before(before) {
 				continue
 			}
-			wanted[s.files.chart(job.ID)] = true
 			var args BuildReport
 			if json.Unmarshal(job.Args, &args) == nil {
 				if path, err := s.files.upload(args.File); err == nil {

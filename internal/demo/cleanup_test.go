@@ -70,10 +70,11 @@ func TestCleanUpAfterAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	removed, kept, err := service.clean(t.Context(), time.Now().Add(time.Hour))
-	if removed != 2 || kept != 0 || err != nil {
-		t.Errorf("%d removed, %d kept, %v; want the upload and the chart removed", removed, kept, err)
+	if removed != 1 || kept != 0 || err != nil {
+		t.Errorf("%d removed, %d kept, %v; want the upload removed", removed, kept, err)
 	}
-	if got := s.get(path + "/report"); got.status != http.StatusNotFound {
+	chart := s.file(path)
+	if got := s.get(chart); got.status != http.StatusOK {
 		t.Errorf("the chart is answered with %d", got.status)
 	}
 	if got := s.status(path); got.State != "completed" || len(got.Result) == 0 {

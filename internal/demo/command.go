@@ -8,6 +8,7 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/demo/device"
+	"github.com/offstagehq/offstage/status"
 )
 
 // SendCommand is a job that gets a command through to a device.
@@ -48,10 +49,10 @@ func (s *service) sendCommand(ctx context.Context, job *offstage.Job[SendCommand
 	)
 	switch {
 	case errors.As(err, &rejected):
-		return result, offstage.Fail(tell("the device refuses this command: "+rejected.Reason, err))
+		return result, offstage.Fail(status.Tell("the device refuses this command: "+rejected.Reason, err))
 	case errors.As(err, &away):
 		offstage.Logger(ctx).InfoContext(ctx, "the command did not get through", "device", away.Device, "err", away.Reason)
-		err = tell("the device does not answer; it is tried again by itself", err)
+		err = status.Tell("the device does not answer; it is tried again by itself", err)
 		if away.RetryAfter > 0 {
 			err = offstage.RetryAfter(away.RetryAfter, err)
 		}

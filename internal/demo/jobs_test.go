@@ -135,7 +135,7 @@ func TestErrorsForUsersAreShownToOperators(t *testing.T) {
 	status := s.awaitState(s.upload("late.csv", content).header.Get("Location"), offstage.Failed)
 	for _, path := range []string{"/jobs", "/jobs/" + status.ID.String()} {
 		page := s.get(path)
-		if !strings.Contains(page.body, *status.Error) || strings.Contains(page.body, forUser) {
+		if !strings.Contains(page.body, *status.Error) || strings.Contains(page.body, "for the user: ") {
 			t.Errorf("%s does not show %q, or shows it with its mark", path, *status.Error)
 		}
 	}

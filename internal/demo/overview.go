@@ -47,7 +47,7 @@ func (s *service) showOverview(w http.ResponseWriter, r *http.Request) {
 		if err := json.Unmarshal(job.Args, &args); err != nil {
 			continue // not enqueued by this program; the jobs page has it
 		}
-		page.Reports = append(page.Reports, reportLine{job, args, "/status/" + s.tokens.sign(job.ID)})
+		page.Reports = append(page.Reports, reportLine{job, args, s.flows.Link(r, job.ID)})
 	}
 	cleanUp, err := s.client.List(r.Context(), offstage.Filter{Kind: CleanUploads{}.Kind(), Limit: 1})
 	if err != nil {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/demo/csvreport"
+	"github.com/offstagehq/offstage/status"
 )
 
 // BuildReport is a job that turns a CSV, an uploaded one or a sample, into a
@@ -30,28 +32,45 @@ func (BuildReport) EnqueueOptions() []offstage.Option {
 }
 
 // buildReport reads the CSV as a stream and leaves the figures as the job's
-// result and a chart as a file. Run twice, it does the same twice: the chart is
-// replaced as a whole, under a name that is the job's.
+// result and a chart as a file. Run twice, it does the same twice: only what the
+// attempt leaves that completes the job is ever seen.
 func (s *service) buildReport(ctx context.Context, job *offstage.Job[BuildReport]) (csvreport.Report, error) {
 	var none csvreport.Report
 	analysis, total, err := s.analyze(ctx, job.Args)
 	var content *csvreport.Error
 	if errors.As(err, &content) {
-		return none, offstage.Fail(tell(content.Error(), err)) // the file will not get better
+		return none, offstage.Fail(status.Tell(content.Error(), err)) // the file will not get better
 	}
 	if err != nil {
 		return none, err
 	}
 	offstage.Progress(ctx, total, total, "drawing the chart")
-	err = replaceFile(s.files.chart(job.ID), func(file *os.File) error {
-		return csvreport.WriteHTML(file, analysis, job.Args.Name)
-	})
-	if err != nil {
+	if err := s.leaveChart(ctx, job, analysis); err != nil {
 		return none, fmt.Errorf("store the chart: %w", err)
 	}
 	offstage.Progress(ctx, total, total, "done")
 	offstage.Logger(ctx).InfoContext(ctx, "report is ready", "rows", analysis.Rows, "columns", len(analysis.Columns))
 	return analysis.Report, nil
+}
+
+// leaveChart writes the chart as a file that the job's user can download.
+func (s *service) leaveChart(ctx context.Context, job *offstage.Job[BuildReport], analysis csvreport.Analysis) error {
+	file, err := s.results.Create(ctx, job.ID, job.Run, chartName(job.Args.Name), "text/html; charset=utf-8")
+	if err != nil {
+		return err
+	}
+	defer file.Discard()
+	if err := csvreport.WriteHTML(file, analysis, job.Args.Name); err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// chartName makes the name of a chart of the name of a CSV, which may be
+// anything.
+func chartName(name string) string {
+	name = strings.TrimLeft(strings.NewReplacer("/", "_", `\`, "_", ":", "_").Replace(name), ".")
+	return strings.ToValidUTF8(name[:min(len(name), 190)], "") + ".html"
 }
 
 // analyze reads the job's CSV and tells how far it is: in bytes of a file, in
@@ -70,7 +89,7 @@ func (s *service) analyze(ctx context.Context, args BuildReport) (analysis csvre
 	}
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return analysis, 0, offstage.Fail(tell("the uploaded file is no longer here; please upload it again", err))
+		return analysis, 0, offstage.Fail(status.Tell("the uploaded file is no longer here; please upload it again", err))
 	}
 	if err != nil {
 		return analysis, 0, err

@@ -10,6 +10,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/status"
 )
 
 // The whole way of a report: 202 with a place to look, growing progress, figures,
@@ -27,7 +28,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("Location is %q: the token shall be its last segment, without a query", path)
 	}
 	var before int64
-	done := s.await(path, "the report is built", func(now status) bool {
+	done := s.await(path, "the report is built", func(now jobStatus) bool {
 		if now.Progress != nil {
 			if now.Progress.Done < before {
 				t.Errorf("the progress fell from %d to %d", before, now.Progress.Done)
@@ -47,16 +48,16 @@ func TestReport(t *testing.T) {
 		t.Errorf("the result is %s, want %s", done.Result, want)
 	}
 	page := s.get(path, "Accept", "text/html")
-	for _, text := range []string{"sales.csv", "200,000 rows", "20000100000", path + "/report"} {
+	for _, text := range []string{"sales.csv", "200,000 rows", "20000100000", "Open the chart"} {
 		if !strings.Contains(page.body, text) {
 			t.Errorf("the status page does not show %q", text)
 		}
 	}
-	chart := s.get(path + "/report")
+	chart := s.get(s.file(path) + "?view")
 	if chart.status != http.StatusOK || !strings.Contains(chart.body, "<svg") {
 		t.Errorf("the chart is %d %.100s", chart.status, chart.body)
 	}
-	_, params, err := mime.ParseMediaType(s.get(path + "/report?download").header.Get("Content-Disposition"))
+	_, params, err := mime.ParseMediaType(s.get(s.file(path)).header.Get("Content-Disposition"))
 	if err != nil || params["filename"] != "sales.csv.html" {
 		t.Errorf("the download is named %v, %v", params, err)
 	}
@@ -216,8 +217,8 @@ func TestReportBrokenLater(t *testing.T) {
 	if page := s.get(path); !strings.Contains(page.body, "line 50002") {
 		t.Error("the page does not say where")
 	}
-	if chart := s.get(path + "/report"); chart.status != http.StatusNotFound {
-		t.Errorf("there is a chart: %d", chart.status)
+	if len(got.Files) > 0 {
+		t.Errorf("there is a chart: %v", got.Files)
 	}
 }
 
@@ -253,14 +254,15 @@ func TestReportWithoutItsFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := newTokens(t.Context(), s.store)
+	flows, err := status.New(t.Context(), s.client, status.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := s.awaitState("/status/"+signer.sign(receipt.ID), offstage.Failed); !strings.Contains(value(got.Error), "no longer here") {
+	r := s.request(http.MethodGet, "/", nil)
+	if got := s.awaitState(flows.Link(r, receipt.ID), offstage.Failed); !strings.Contains(value(got.Error), "no longer here") {
 		t.Errorf("the user reads %s", value(got.Error))
 	}
-	if got := s.awaitState("/status/"+signer.sign(forged.ID), offstage.Failed); value(got.Error) != "something went wrong on our side; it has been noted" {
+	if got := s.awaitState(flows.Link(r, forged.ID), offstage.Failed); value(got.Error) != "something went wrong on our side; it has been noted" {
 		t.Errorf("the user reads %s", value(got.Error))
 	}
 }

@@ -136,7 +136,7 @@ func TestListen(t *testing.T) {
 // The demo keeps to a folder of its own and leaves alone what else is there.
 func TestFolderIsItsOwn(t *testing.T) {
 	s := start(t, func(cfg *Config) {
-		for _, name := range []string{"uploads", "charts"} {
+		for _, name := range []string{"uploads", "results"} {
 			if err := os.Mkdir(filepath.Join(cfg.Dir, name), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -146,7 +146,7 @@ func TestFolderIsItsOwn(t *testing.T) {
 		}
 	})
 	s.upload("a.csv", strings.NewReader("a\n1\n"))
-	for _, name := range []string{"uploads", "charts"} {
+	for _, name := range []string{"uploads", "results"} {
 		if got := mustRead(t, filepath.Join(s.dir, name, "mine.csv")); got != "mine" {
 			t.Errorf("%s/mine.csv is now %q", name, got)
 		}
@@ -176,7 +176,7 @@ func TestHurry(t *testing.T) {
 	s := start(t, func(cfg *Config) { cfg.Hurry = hurry })
 	long := io.LimitReader(io.MultiReader(strings.NewReader("a\n"), &repeat{"12345678\n"}), 100<<20)
 	path := s.upload("long.csv", long).header.Get("Location")
-	job := s.await(path, "the report is under way", func(now status) bool { return now.Progress != nil })
+	job := s.await(path, "the report is under way", func(now jobStatus) bool { return now.Progress != nil })
 	close(hurry)
 	s.stop()
 	after, err := s.client.Get(t.Context(), job.ID)

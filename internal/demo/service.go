@@ -6,6 +6,7 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/demo/device"
+	"github.com/offstagehq/offstage/status"
 )
 
 // service is what the web pages and the jobs share. It is safe for concurrent
@@ -13,7 +14,8 @@ import (
 type service struct {
 	client     *offstage.Client
 	ledger     *Ledger
-	tokens     tokens
+	flows      *status.Flows
+	results    *status.Files
 	files      folder
 	devices    device.Client
 	devicesURL string
@@ -27,10 +29,10 @@ type service struct {
 func newService(ctx context.Context, cfg Config) (*service, error) {
 	s := &service{client: offstage.NewClient(cfg.Store), ledger: cfg.Ledger, maxUpload: cfg.MaxUpload, log: cfg.Logger}
 	var err error
-	if s.tokens, err = newTokens(ctx, cfg.Store); err != nil {
+	if s.files, err = openFolder(ctx, cfg.Store, cfg.Dir); err != nil {
 		return nil, err
 	}
-	if s.files, err = openFolder(ctx, cfg.Store, cfg.Dir); err != nil {
+	if s.flows, err = s.newFlows(ctx); err != nil {
 		return nil, err
 	}
 	if s.static, err = newStaticSite(); err != nil {

@@ -36,7 +36,7 @@ func TestStatusLinks(t *testing.T) {
 	if err := third.client.Delete(t.Context(), ids[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	if got := third.get(path, "Accept", "application/json"); got.status != http.StatusNotFound || !strings.Contains(got.body, "error") {
+	if got := third.get(path, "Accept", "application/json"); got.status != http.StatusGone || !strings.Contains(got.body, "error") {
 		t.Errorf("the link to a deleted job is answered with %d %s", got.status, got.body)
 	}
 }
@@ -46,27 +46,4 @@ func flipped(c byte) string {
 		return "B"
 	}
 	return "A"
-}
-
-// What a user reads of a job's trouble was written for him; what was not stays
-// with the operators.
-func TestUserError(t *testing.T) {
-	secret := "dial tcp 10.0.0.7:5432: password authentication failed"
-	for _, c := range []struct {
-		job  offstage.JobInfo
-		want string
-	}{
-		{offstage.JobInfo{State: offstage.Failed, Error: forUser + "line 3: broken"}, "line 3: broken"},
-		{offstage.JobInfo{State: offstage.Failed, Error: secret}, "something went wrong on our side; it has been noted"},
-		{offstage.JobInfo{State: offstage.Failed, Outcome: offstage.OutcomeTimedOut, Error: secret}, "this took too long and was given up"},
-		{offstage.JobInfo{State: offstage.Retrying, Error: secret}, "the last attempt did not work; it is tried again by itself"},
-		{offstage.JobInfo{State: offstage.Cancelled, Error: secret}, "this was cancelled"},
-		{offstage.JobInfo{State: offstage.Running, Error: secret}, ""},
-		{offstage.JobInfo{State: offstage.Ready, Error: secret}, ""},
-		{offstage.JobInfo{State: offstage.Completed}, ""},
-	} {
-		if got := userError(c.job); got != c.want {
-			t.Errorf("of a %s job the user reads %q, want %q", c.job.State, got, c.want)
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"errors"
 	"io"
 	"mime/multipart"
@@ -36,14 +37,29 @@ func (s *service) createReport(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	receipt, err := s.client.Enqueue(r.Context(), args)
+	ticket, err := s.flows.Enqueue(r, args)
 	if err != nil {
 		// The answer may be lost and the job there: the file stays, and the
 		// clean-up takes it if no job wants it.
 		s.fail(w, r, err)
 		return
 	}
-	s.accepted(w, r, receipt.ID, "")
+	if ticket.Repeated {
+		s.forget(r.Context(), args)
+	}
+	ticket.Answer(w, r)
+}
+
+// forget removes the file of a request that was made before: the first one's is
+// there. What stays, the clean-up takes.
+func (s *service) forget(ctx context.Context, args BuildReport) {
+	path, err := s.files.upload(args.File)
+	if err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "a repeated upload was not removed", "file", args.File, "err", err)
+	}
 }
 
 // receive stores the request's file and returns the job for it. After an error

@@ -34,8 +34,17 @@
     else delete document.body.dataset.every;
   }
 
+  // A page with an <offstage-status> is told of news while that is connected, and
+  // then looks only when the job's state has changed.
+  const told = () => document.querySelector("offstage-status[state]:not([stale])") !== null;
+  let state = document.querySelector('[data-part="state"]')?.textContent;
+  document.addEventListener("offstage:state", (event) => {
+    if (state !== event.detail.state) look().catch(() => {});
+    state = event.detail.state;
+  });
+
   async function turn() {
-    if (!document.hidden && !selecting()) {
+    if (!document.hidden && !selecting() && !told()) {
       try {
         await look();
         failures = 0;
