@@ -31,7 +31,7 @@ var mayImport = map[string]string{
 	"api":          ". status",
 	"web":          ". status api",
 	"faktory":      ".",
-	"cmd/offstage": ". worker schedule sqlite postgres status api web faktory internal/demo",
+	"cmd/offstage": ". worker schedule sqlite postgres status api web faktory internal/demo internal/importing",
 	"examples/*":   ". worker schedule sqlite postgres status api web offstagetest idempotency",
 
 	"internal/chaos":          ". worker schedule sqlite postgres storetest internal/chaos/* internal/pgserver internal/tcpproxy internal/freeport",
@@ -42,6 +42,7 @@ var mayImport = map[string]string{
 	"internal/faultstore":     ".",
 	"internal/freeport":       "",
 	"internal/measure":        ". worker sqlite postgres internal/pgserver",
+	"internal/importing":      "schedule",
 	"internal/model":          ". storetest",
 	"internal/mutants":        "",
 	"internal/pgserver":       "internal/freeport",

@@ -20,7 +20,7 @@ func (p *program) scheduleCommand() *cobra.Command {
 		RunE: needVerb,
 	}
 	group.AddCommand(p.scheduleNextCommand(), p.scheduleListCommand(), p.scheduleShowCommand(), p.scheduleHistoryCommand(),
-		p.scheduleAddCommand(), p.scheduleEditCommand(), p.scheduleRunCommand())
+		p.scheduleAddCommand(), p.scheduleEditCommand(), p.scheduleRunCommand(), p.scheduleImportCommand(), p.scheduleExportCommand())
 	for _, verb := range []scheduleVerb{
 		{"pause", "Switch schedules off; their jobs go on", "paused", (*offstage.Client).PauseSchedule},
 		{"resume", "Switch paused schedules on again; the ticks of the meantime are not made up for", "resumed", (*offstage.Client).ResumeSchedule},

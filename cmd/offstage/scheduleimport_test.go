@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/offstagehq/offstage"
+)
+
+// writeFile writes a file of this name and returns its path.
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const sidekiqFile = `
+:schedule:
+  nightly:
+    cron: '0 4 * * * Europe/Berlin'
+    class: Reports::Nightly
+    queue: low
+    args: [7]
+  off:
+    every: 90m
+    class: Poll
+    enabled: false
+`
+
+func TestScheduleImport(t *testing.T) {
+	store, file := newStore(t), writeFile(t, "sidekiq.yml", sidekiqFile)
+	handlers := filepath.Join(t.TempDir(), "imported.go")
+	for range 2 { // importing again changes nothing
+		got := run(t, store, "", "schedule", "import", file, "--json")
+		var answer imported
+		if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || got.code != 0 || len(answer.Entries) != 2 || !answer.Entries[0].Stored || !answer.Entries[1].Stored {
+			t.Fatalf("%+v", got)
+		}
+	}
+	var all []offstage.ScheduleInfo
+	mustRun(t, store, &all, "schedule", "list")
+	if len(all) != 2 || all[0].Name != "nightly" || all[0].Zone != "Europe/Berlin" || all[0].Job.Kind != "reports_nightly" || all[0].Job.Queue != "low" ||
+		all[1].Expression != "every 1h30m" || !all[1].Paused {
+		t.Errorf("stored %+v", all)
+	}
+	changed := writeFile(t, "sidekiq.yml", strings.Replace(sidekiqFile, "0 4 ", "0 5 ", 1))
+	if got := run(t, store, "", "schedule", "import", changed); got.code != exitFailed || !strings.Contains(got.stdout, "there is another schedule of this name") {
+		t.Errorf("over another: %+v", got)
+	}
+	got := run(t, "", "", "schedule", "import", file, "--dry-run", "--go-out", handlers)
+	if got.code != 0 || !strings.Contains(got.stdout, "would enqueue jobs of the kind reports_nightly") {
+		t.Errorf("dry run: %+v", got)
+	}
+	if text, err := os.ReadFile(handlers); err != nil || !strings.Contains(string(text), "func handleReportsNightly(") {
+		t.Errorf("the file with handlers: %v, %s", err, text)
+	}
+	got = run(t, store, "", "schedule", "export")
+	if want := "CRON_TZ=Europe/Berlin\n0 4 * * * offstage schedule run nightly\n# off: a crontab cannot say every 1h30m (UTC)\n"; got.stdout != want {
+		t.Errorf("exported %q, want %q", got.stdout, want)
+	}
+}
+
+func TestScheduleImportRefuses(t *testing.T) {
+	ruby := writeFile(t, "schedule.rb", "every :day do\n  rake \"tidy\"\nend\nif production?\nend\n")
+	got := run(t, "", "", "schedule", "import", ruby, "--dry-run")
+	if got.code != exitFailed || !strings.Contains(got.stdout, "every day at 00:00") && !strings.Contains(got.stdout, "every day") ||
+		!strings.Contains(got.stderr, "schedule.rb:4: refused: if production?: Ruby code is not executed") {
+		t.Errorf("Ruby: %+v", got)
+	}
+	crontab := "*/7 * * * * /bin/odd\n"
+	got = run(t, newStore(t), crontab, "schedule", "import", "-", "--format", "crontab")
+	if got.code != 0 || !strings.Contains(got.stdout, "not stored: a command") || !strings.Contains(got.stdout, "warning: */7 begins anew") {
+		t.Errorf("a crontab: %+v", got)
+	}
+	exists := writeFile(t, "there.go", "")
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"-"}, "--format"},
+		{[]string{"nowhere.rb"}, "no such file"},
+		{[]string{ruby, "--format", "cron"}, "is not one of crontab"},
+		{[]string{ruby, "--tz", "Mars"}, "no such time zone"},
+		{[]string{ruby, "--dry-run", "--go-out", exists}, "--go-out"},
+		{[]string{ruby, "--dry-run", "--go-out", exists + "x", "--go-package", "no package"}, "--go-package"},
+		{[]string{writeFile(t, "a.yml", "a: [")}, "this is not YAML"},
+	} {
+		got := run(t, "", "", append([]string{"schedule", "import"}, c.args...)...)
+		if got.code != exitUsage || !strings.Contains(got.stderr, c.says) {
+			t.Errorf("%q: got %+v, want exit 2 and %q", c.args, got, c.says)
+		}
+	}
+}
