@@ -31,9 +31,10 @@ var mayImport = map[string]string{
 	"api":          ". status",
 	"web":          ". status api",
 	"faktory":      ".",
-	"cmd/offstage": ". worker schedule sqlite postgres status api web faktory internal/demo internal/importing",
+	"cmd/offstage": ". worker schedule sqlite postgres status api web faktory internal/builtin internal/demo internal/importing",
 	"examples/*":   ". worker schedule sqlite postgres status api web offstagetest idempotency",
 
+	"internal/builtin":        ". worker schedule",
 	"internal/chaos":          ". worker schedule sqlite postgres storetest internal/chaos/* internal/pgserver internal/tcpproxy internal/freeport",
 	"internal/chaos/*":        ". worker schedule sqlite postgres internal/chaos/* internal/pgserver internal/tcpproxy internal/freeport",
 	"internal/demo":           ". worker schedule sqlite postgres status api web idempotency internal/demo/*",

@@ -31,6 +31,12 @@ func (c *Client) DeclareSchedules(ctx context.Context, owner string, schedules .
 	return c.declare(ctx, SourceCode, owner, schedules)
 }
 
+// DeclareFileSchedules is [Client.DeclareSchedules] for those of a file, which is
+// their owner.
+func (c *Client) DeclareFileSchedules(ctx context.Context, owner string, schedules ...Schedule) error {
+	return c.declare(ctx, SourceFile, owner, schedules)
+}
+
 func (c *Client) declare(ctx context.Context, source, owner string, schedules []Schedule) error {
 	if err := CheckName("owner", owner); err != nil {
 		return err

@@ -4,6 +4,7 @@
 //	offstage jobs       list, show, retry, cancel, delete jobs, or run them now
 //	offstage enqueue    enqueue a job
 //	offstage schedule   look at schedules, make and change them; say when an expression is due
+//	offstage worker     run the commands and calls that a file allows, by the file's schedules
 //	offstage migrate    bring a store's schema up to date, or print it
 //	offstage version    what this program is
 //
@@ -102,7 +103,7 @@ offstage while the user watches the stage.
 		RunE:          needVerb,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
-	root.AddCommand(p.demoCommand(), p.jobsCommand(), p.enqueueCommand(), p.scheduleCommand(), p.migrateCommand(), p.versionCommand())
+	root.AddCommand(p.demoCommand(), p.jobsCommand(), p.enqueueCommand(), p.scheduleCommand(), p.workerCommand(), p.migrateCommand(), p.versionCommand())
 	return root
 }
 
