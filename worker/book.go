@@ -150,14 +150,16 @@ func (b *book) started(a *attempt, done <-chan struct{}) {
 	a.done = done
 }
 
-// leave notes that an attempt has ended here and frees its slot. It answers
-// false if the worker has left before.
-func (b *book) leave(a *attempt) bool {
+// leave notes that an attempt has ended here, hands its end on by record, and
+// frees its slot. It does nothing if the worker has left before. Whoever sees
+// that no attempt is left finds all their ends with the recorder.
+func (b *book) leave(a *attempt, record func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if a.abandoned {
-		return false
+		return
 	}
+	record()
 	b.free[a.pool]++
 	if b.attempts[a.job.ID] == a {
 		delete(b.attempts, a.job.ID)
@@ -167,7 +169,6 @@ func (b *book) leave(a *attempt) bool {
 	if b.wakeIn--; b.wakeIn == 0 {
 		b.hungry.set()
 	}
-	return true
 }
 
 // slots returns the free slots of each pool. Until it is asked again, it does

@@ -58,11 +58,8 @@ func (a *attempt) conclude(out *output, lost int) (result offstage.Result) {
 
 // end hands an attempt's result to the recorder and frees the slot.
 func (e *engine) end(a *attempt, execution *execution, result offstage.Result) {
-	if !e.book.leave(a) {
-		return
-	}
 	result.Claim = a.claim.seq
-	e.recorder.add(a.entry(execution, result))
+	e.book.leave(a, func() { e.recorder.add(a.entry(execution, result)) })
 }
 
 func (a *attempt) entry(execution *execution, result offstage.Result) *entry {
@@ -84,9 +81,9 @@ func (e *engine) settle(work context.Context, a *attempt, failure *entry) {
 	for {
 		err := e.trySettle(work, failure, &patience)
 		if err == nil {
-			if e.book.leave(a) {
+			e.book.leave(a, func() {
 				e.recorder.add(&entry{claim: a.claim, ends: 1, execution: failure.execution})
-			}
+			})
 			return
 		}
 		if hopeless(err) {
@@ -96,7 +93,7 @@ func (e *engine) settle(work context.Context, a *attempt, failure *entry) {
 			break
 		}
 	}
-	e.book.leave(a)
+	e.book.leave(a, func() {})
 }
 
 // trySettle looks for the attempt's end and, if there is none, records the

@@ -34,29 +34,36 @@ func (e *engine) enter(s *session, claim offstage.Claim, poolOf []int) []*attemp
 	return batch
 }
 
-// start starts the attempts of a claim, each on a goroutine of its own. Those of
-// a later rank wait until the ones before have entered their handlers, so that
-// what comes first in the claim comes first in fact.
+// start starts the attempts of a claim. Those of a later rank wait until the
+// ones before have entered their handlers, so that what comes first in the claim
+// comes first in fact.
 func (e *engine) start(work context.Context, batch []*attempt) {
-	var entering *sync.WaitGroup
+	rank := make([]*attempt, 0, len(batch))
 	for i, a := range batch {
+		if i > 0 && !sameRank(a, batch[i-1]) {
+			e.startRank(work, rank).Wait()
+			rank = rank[len(rank):]
+		}
 		if result, refused := refuse(a); refused {
 			e.end(a, nil, result)
 			continue
 		}
-		if entering == nil || i > 0 && !sameRank(a, batch[i-1]) {
-			if entering != nil {
-				entering.Wait()
-			}
-			entering = &sync.WaitGroup{}
-		}
-		ctx, cancel := context.WithCancelCause(context.WithoutCancel(work))
-		e.book.arm(a, cancel)
-		a.entering = entering
-		entering.Add(1)
-		e.claimed(a)
-		e.running.Go(func() { e.execute(ctx, work, a) })
+		rank = append(rank, a)
 	}
+	e.startRank(work, rank)
+}
+
+// startRank starts attempts; all have entered their handlers when what it
+// returns is done.
+func (e *engine) startRank(work context.Context, rank []*attempt) *sync.WaitGroup {
+	entering := &sync.WaitGroup{}
+	entering.Add(len(rank))
+	for _, a := range rank {
+		a.entering = entering
+		e.claimed(a)
+	}
+	e.man(work, rank)
+	return entering
 }
 
 func sameRank(a, b *attempt) bool {
@@ -85,9 +92,11 @@ func refuse(a *attempt) (offstage.Result, bool) {
 	return result, true
 }
 
-// execute runs one attempt. What follows it is deferred, since a handler can
-// end the goroutine by runtime.Goexit.
-func (e *engine) execute(ctx, work context.Context, a *attempt) {
+// execute runs one attempt under base. What follows it is deferred, since a
+// handler can end the goroutine by runtime.Goexit.
+func (e *engine) execute(base, work context.Context, a *attempt) {
+	ctx, cancel := context.WithCancelCause(base)
+	e.book.arm(a, cancel)
 	var out output
 	execution := e.newExecution(a)
 	defer func() {

@@ -76,6 +76,7 @@ func (r *recorder) take() (group []*entry, closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	size := 0
+	group = make([]*entry, 0, min(len(r.pending), flushJobs))
 	for i, entry := range r.pending {
 		size += entry.bytes
 		if i == flushJobs || entry.claim.session != r.pending[0].claim.session || i > 0 && size > flushBytes {
@@ -212,6 +213,7 @@ func (e *engine) write(ctx context.Context, group []*entry, patience *patience) 
 	e.saveProgress(ctx, group)
 	request := offstage.FinishRequest{Worker: group[0].claim.session.id, Release: e.book.releases(group)}
 	results := make([]*entry, 0, len(group))
+	request.Results = make([]offstage.Result, 0, len(group))
 	for _, entry := range group {
 		if entry.result.Job != 0 {
 			results = append(results, entry)

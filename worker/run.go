@@ -83,7 +83,7 @@ func (e *engine) run(ctx context.Context, stop, kill <-chan struct{}) error {
 	limiting.stop()
 	endWork()
 	if len(deaf) == 0 {
-		e.running.Wait()
+		e.crew.running.Wait()
 	}
 	return e.verdict(deaf, unsettled)
 }

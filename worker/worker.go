@@ -136,7 +136,7 @@ type engine struct {
 
 	seq      int64         // of the latest claim; belongs to the fetching goroutine
 	suspects chan struct{} // holds the one suspect that may run
-	running  sync.WaitGroup
+	crew     crew
 
 	hungry     signal // fetch: think again
 	beatNow    signal // beat: do not wait
