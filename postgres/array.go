@@ -22,6 +22,24 @@ func ints[T any](items []T, number func(*T) int64) string {
 	return string(append(b, '}'))
 }
 
+// column is ints, but only the first where all are alike.
+func column[T any](items []T, number func(*T) int64) string {
+	if alike(items, number) {
+		items = items[:min(len(items), 1)]
+	}
+	return ints(items, number)
+}
+
+// alike reports whether something is the same of all items.
+func alike[T any, V comparable](items []T, value func(*T) V) bool {
+	for i := 1; i < len(items); i++ {
+		if value(&items[i]) != value(&items[0]) {
+			return false
+		}
+	}
+	return true
+}
+
 // numbers writes numbers as an array literal.
 func numbers[N ~int | ~int32 | ~int64](items []N) string {
 	return ints(items, func(n *N) int64 { return int64(*n) })
@@ -43,6 +61,14 @@ func texts[T any](items []T, text func(*T) (string, bool)) string {
 	}
 	b.WriteByte('}')
 	return b.String()
+}
+
+// optional writes texts, NULL where they are empty; nothing if all are.
+func optional[T any](items []T, text func(*T) string) string {
+	if alike(items, text) && (len(items) == 0 || text(&items[0]) == "") {
+		return "{}"
+	}
+	return texts(items, func(item *T) (string, bool) { t := text(item); return t, t != "" })
 }
 
 // strs writes texts as an array literal.

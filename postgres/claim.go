@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/offstagehq/offstage"
 )
@@ -196,14 +197,15 @@ type fetched struct {
 // scan reads the header and the jobs.
 func (f *fetched) scan(rows pgx.Rows, plan *fetchPlan) error {
 	var (
-		nr, job, timeout  *int64
+		nr, job           int64
 		xid               uint64
 		lane              int16
 		run, errs, lost   int
-		kind, maxAttempts *int32
-		created           *time.Time
-		uniqueKey         []byte
-		extra, args       *string
+		kind, maxAttempts pgtype.Int4
+		timeout           pgtype.Int8
+		created           pgtype.Timestamptz
+		uniqueKey, args   []byte
+		extra             *string
 		flags             int
 		targets           = []any{&nr, &job, &xid, &lane, &run, &errs, &lost, &kind, &maxAttempts, &timeout, &created, &uniqueKey, &extra, &args, &flags}
 	)
@@ -212,32 +214,29 @@ func (f *fetched) scan(rows pgx.Rows, plan *fetchPlan) error {
 			return err
 		}
 		if header {
-			if err := f.head(*extra, *args); err != nil {
+			if err := f.head(*extra, string(args)); err != nil {
 				return err
 			}
 			continue
 		}
-		st := &plan.stretches[*nr-1]
-		p := pick{nr: int(*nr), at: place{lane, key{xid, *job}}}
+		st := &plan.stretches[nr-1]
+		p := pick{nr: int(nr), at: place{lane, key{xid, job}}}
 		p.job = offstage.ClaimedJob{
-			Facts: offstage.Facts{ID: offstage.ID(*job), Priority: int(lane / 2)}, Pool: st.pool,
+			Facts: offstage.Facts{ID: offstage.ID(job), Priority: int(lane / 2)}, Pool: st.pool,
 			Run: run, Errors: errs, Lost: lost,
 			ArgsDeferred: flags&flagDeferred != 0, CancelAsked: flags&flagCancelAsked != 0, KindPaused: flags&flagKindPaused != 0,
 		}
-		if kind == nil {
+		if !kind.Valid {
 			p.job.Missing = true
 		} else {
-			p.kind = *kind
-			p.job.MaxAttempts, p.job.Timeout = int(*maxAttempts), micros(*timeout)
-			p.job.CreatedAt, p.job.UniqueKey = created.UTC(), uniqueKey
-			if args != nil {
-				p.job.Args = json.RawMessage(*args)
-			}
+			p.kind = kind.Int32
+			p.job.MaxAttempts, p.job.Timeout = int(maxAttempts.Int32), micros(timeout.Int64)
+			p.job.CreatedAt, p.job.UniqueKey, p.job.Args = created.Time.UTC(), uniqueKey, args
 			if err := readExtra(&p.job.Extra, extra); err != nil {
 				return err
 			}
 		}
-		uniqueKey = nil // the next row must not write into it
+		uniqueKey, args = nil, nil // the next row must not write into them
 		f.picks = append(f.picks, p)
 	}
 	return rows.Err()

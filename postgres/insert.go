@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,6 +24,8 @@ type row struct {
 	extra       string // JSON, or "": none
 	unique      *offstage.UniqueKey
 }
+
+func (r *row) due() bool { return r.delay <= 0 && r.at == "" }
 
 // largeCall is how many jobs a call must bring to be sent alone, beside the
 // groups: it pays for its own commit.
@@ -117,11 +118,16 @@ func (s *Store) rows(ctx context.Context, jobs []offstage.NewJob, newIDs func(co
 // timeFormat is how times are written for the server.
 const timeFormat = "2006-01-02T15:04:05.999999Z07:00"
 
+// newFacts are a new job's values from timeout to extra. Where a column's values
+// are all alike, only the first is sent: the others are null.
+const newFacts = `coalesce(u.timeout, ($8::bigint[])[1]), $2::bigint, coalesce(u.kind, ($4::int[])[1]), coalesce(u.queue, ($5::int[])[1]),
+		coalesce(u.max_attempts, ($7::int[])[1]), coalesce(u.priority, ($6::smallint[])[1]), u.args, u.extra`
+
 // insertReadySQL stores jobs that are due at once. $1 is the time (null: the
 // server's), $2 the nonce; one array for each column. It reads no index.
 const insertReadySQL = `WITH j AS (
 	INSERT INTO offstage.job (id, created_at, run_at, timeout, nonce, kind, queue, max_attempts, priority, args, extra)
-	SELECT u.id, t.now, t.now, u.timeout, $2::bigint, u.kind, u.queue, u.max_attempts, u.priority, u.args, u.extra
+	SELECT u.id, t.now, t.now, ` + newFacts + `
 	FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t,
 		unnest($3::bigint[], $4::int[], $5::int[], $6::smallint[], $7::int[], $8::bigint[], $9::text[], $10::text[])
 		AS u (id, kind, queue, priority, max_attempts, timeout, args, extra)
@@ -134,8 +140,7 @@ SELECT queue, priority * 2 + 1, id, created_at, 1 FROM j`
 // microseconds) or a time ($12).
 const insertMixedSQL = `WITH j AS (
 	INSERT INTO offstage.job (id, created_at, run_at, timeout, nonce, kind, queue, max_attempts, priority, args, extra)
-	SELECT u.id, t.now, coalesce(u.at, t.now + u.delay * interval '1 microsecond'), u.timeout, $2::bigint,
-		u.kind, u.queue, u.max_attempts, u.priority, u.args, u.extra
+	SELECT u.id, t.now, coalesce(u.at, t.now + coalesce(u.delay, ($11::bigint[])[1]) * interval '1 microsecond'), ` + newFacts + `
 	FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t,
 		unnest($3::bigint[], $4::int[], $5::int[], $6::smallint[], $7::int[], $8::bigint[], $9::text[], $10::text[],
 			$11::bigint[], $12::timestamptz[])
@@ -151,8 +156,7 @@ SELECT queue, priority * 2 + 1, id, created_at, 1 FROM j WHERE run_at <= created
 // insertStagedSQL is insertMixedSQL for jobs that wait in batch $13.
 const insertStagedSQL = `WITH j AS (
 	INSERT INTO offstage.job (id, created_at, run_at, timeout, nonce, kind, queue, max_attempts, priority, args, extra)
-	SELECT u.id, t.now, coalesce(u.at, t.now + u.delay * interval '1 microsecond'), u.timeout, $2::bigint,
-		u.kind, u.queue, u.max_attempts, u.priority, u.args, u.extra
+	SELECT u.id, t.now, coalesce(u.at, t.now + coalesce(u.delay, ($11::bigint[])[1]) * interval '1 microsecond'), ` + newFacts + `
 	FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t,
 		unnest($3::bigint[], $4::int[], $5::int[], $6::smallint[], $7::int[], $8::bigint[], $9::text[], $10::text[],
 			$11::bigint[], $12::timestamptz[])
@@ -167,21 +171,20 @@ func (s *Store) insertStatement(rows []row, batch int64) (string, []any) {
 	args := []any{
 		s.now(), s.nonce,
 		ints(rows, func(r *row) int64 { return r.id }),
-		ints(rows, func(r *row) int64 { return int64(r.kind) }),
-		ints(rows, func(r *row) int64 { return int64(r.queue) }),
-		ints(rows, func(r *row) int64 { return int64(r.priority) }),
-		ints(rows, func(r *row) int64 { return int64(r.maxAttempts) }),
-		ints(rows, func(r *row) int64 { return r.timeout.Microseconds() }),
+		column(rows, func(r *row) int64 { return int64(r.kind) }),
+		column(rows, func(r *row) int64 { return int64(r.queue) }),
+		column(rows, func(r *row) int64 { return int64(r.priority) }),
+		column(rows, func(r *row) int64 { return int64(r.maxAttempts) }),
+		column(rows, func(r *row) int64 { return r.timeout.Microseconds() }),
 		texts(rows, func(r *row) (string, bool) { return r.args, true }),
-		texts(rows, func(r *row) (string, bool) { return r.extra, r.extra != "" }),
+		optional(rows, func(r *row) string { return r.extra }),
 	}
-	due := !slices.ContainsFunc(rows, func(r row) bool { return r.delay > 0 || r.at != "" })
-	if due && batch == 0 {
+	if batch == 0 && alike(rows, (*row).due) && rows[0].due() {
 		return s.sql(insertReadySQL), args
 	}
 	args = append(args,
-		ints(rows, func(r *row) int64 { return r.delay.Microseconds() }),
-		texts(rows, func(r *row) (string, bool) { return r.at, r.at != "" }))
+		column(rows, func(r *row) int64 { return r.delay.Microseconds() }),
+		optional(rows, func(r *row) string { return r.at }))
 	if batch == 0 {
 		return s.sql(insertMixedSQL), args
 	}
