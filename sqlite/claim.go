@@ -110,7 +110,7 @@ func (t *tx) fullQueues(pools []offstage.PoolRequest) (map[int64]bool, error) {
 // The first jobs of a queue by the primary key of the ready table, with their
 // facts. Arguments of more than 8 KiB are not even read.
 const sqlFirstReady = `SELECT r.priority, r.band, r.seq, r.job, r.run, r.errors, r.lost,
-j.id, j.kind, j.priority, CASE WHEN octet_length(j.args) <= 8192 THEN j.args END, j.max_attempts, j.timeout, j.created_at, j.uniq_key, j.extra
+j.kind, j.priority, CASE WHEN octet_length(j.args) <= 8192 THEN j.args END, j.max_attempts, j.timeout, j.created_at, j.uniq_key, j.extra
 FROM offstage_ready r LEFT JOIN offstage_job j ON j.id = r.job
 WHERE r.queue = ? ORDER BY r.priority, r.band, r.seq LIMIT ?`
 
@@ -152,14 +152,14 @@ func claimedJob(r row, known *names, queue *line) (offstage.ClaimedJob, error) {
 		job.Missing = true
 		return job, nil
 	}
-	if kind := known.kinds.byID[r.num(8)]; kind != nil {
+	if kind := known.kinds.byID[r.num(7)]; kind != nil {
 		job.Kind, job.KindPaused = kind.name, kind.paused
 	}
-	job.Priority = r.int(9)
-	job.Args, job.ArgsDeferred = r.json(10), r.null(10)
-	job.MaxAttempts, job.Timeout = r.int(11), time.Duration(r.num(12))
-	job.CreatedAt, job.UniqueKey = r.when(13), r.blob(14)
-	err := readExtra(&job.Extra, r, 15)
+	job.Priority = r.int(8)
+	job.Args, job.ArgsDeferred = r.json(9), r.null(9)
+	job.MaxAttempts, job.Timeout = r.int(10), time.Duration(r.num(11))
+	job.CreatedAt, job.UniqueKey = r.when(12), r.blob(13)
+	err := readExtra(&job.Extra, r, 14)
 	return job, err
 }
 
@@ -179,6 +179,12 @@ func (t *tx) pendingCancels() (map[offstage.ID]bool, error) {
 	if t.cancels != nil {
 		return t.cancels, nil
 	}
+	return t.readCancels()
+}
+
+// readCancels is apart from pendingCancels, which every job calls, for what it
+// allocates.
+func (t *tx) readCancels() (map[offstage.ID]bool, error) {
 	cancels := map[offstage.ID]bool{}
 	for r, err := range t.rows(sqlCancels) {
 		if err != nil {

@@ -150,8 +150,18 @@ const sqlRecord = `INSERT INTO offstage_attempt
 (job, run, outcome, next, worker, claim, errors, lost, finished_at, ran, error, trace, result, log)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 
+// sqlRecord for what most attempts come to. Each parameter has its price.
+const sqlRecordCompleted = `INSERT INTO offstage_attempt
+(job, run, outcome, next, worker, claim, errors, lost, finished_at, ran)
+VALUES (?, ?, 1, 6, ?, ?, 0, 0, ?, ?) ON CONFLICT DO NOTHING`
+
 // record writes an attempt's end, and reports whether it is the first.
 func (t *tx) record(worker offstage.WorkerID, r *offstage.Result, next offstage.State) (bool, error) {
+	if next == offstage.Completed && r.Outcome == offstage.OutcomeCompleted && r.Started && r.Errors == 0 && r.Lost == 0 &&
+		len(r.Error)+len(r.Trace)+len(r.Value)+len(r.Log) == 0 {
+		n, err := t.exec(sqlRecordCompleted, r.Job, r.Run, worker, r.Claim, t.now, r.Ran.Microseconds())
+		return n == 1, err
+	}
 	var ran any
 	if r.Started {
 		ran = r.Ran.Microseconds()

@@ -51,6 +51,11 @@ func (t *tx) known() (*names, error) {
 	if t.names != nil && t.names.version == t.count.names {
 		return t.names, nil
 	}
+	return t.readNames()
+}
+
+// readNames is apart from known, which every job calls, for what it allocates.
+func (t *tx) readNames() (*names, error) {
 	n := &names{version: t.count.names}
 	for r, err := range t.rows(sqlQueues) {
 		if err != nil {
