@@ -135,6 +135,9 @@ func CheckText(field, text string, limit int) error {
 	return nil
 }
 
+// badText is what is written in the place of invalid UTF-8.
+const badText = `\ufffd`
+
 // encodeArgs marshals a job's arguments and makes sure that a worker will read
 // back what was written. Raw JSON stays as it is, byte for byte.
 func encodeArgs(args any) ([]byte, error) {
@@ -151,6 +154,9 @@ func encodeArgs(args any) ([]byte, error) {
 	}
 	if err := checkFields(reflect.ValueOf(args), "args"); err != nil {
 		return nil, err
+	}
+	if isLossless(reflect.TypeOf(args)) && !bytes.Contains(encoded, []byte(badText)) {
+		return encoded, nil
 	}
 	again := reflect.New(reflect.TypeOf(args))
 	if err := json.Unmarshal(encoded, again.Interface()); err != nil {
