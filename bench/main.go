@@ -2,6 +2,7 @@
 // in one run on the same server:
 //
 //	go run . [--json] [--quick] [--only SCENARIO,…] [--systems NAME,…] [--charts DIR] [--profile DIR]
+//	go run . --from results.json,… [--charts DIR]
 //
 // It starts a durable PostgreSQL (fsync and synchronous_commit on) and whatever
 // else the systems need from what is installed, names what is missing and goes
@@ -57,6 +58,7 @@ func conduct(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&o.systems, "systems", "", "the `systems` to measure, by comma: "+strings.Join(systemNames(), ", ")+
 		" (default: all; with -quick offstage,floor,river)")
 	flags.StringVar(&o.charts, "charts", "", "a `folder` for SVG charts (default ../docs/benchmarks, none with -json, -quick or -tiny)")
+	flags.StringVar(&o.from, "from", "", "measure nothing: show the results in these `files`, by comma, that --json wrote")
 	flags.StringVar(&o.profile, "profile", "", "a `folder` for CPU profiles of Go systems and PostgreSQL's dearest statements")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -70,6 +72,14 @@ func conduct(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
+	if o.from != "" {
+		for _, path := range list(o.from) {
+			if err := b.results.load(path); err != nil {
+				return err
+			}
+		}
+		return b.publish(out)
+	}
 	if err := b.run(ctx); err != nil {
 		return err
 	}
@@ -78,8 +88,8 @@ func conduct(ctx context.Context, args []string, out io.Writer) error {
 
 // options are the command line.
 type options struct {
-	json, quick, tiny              bool
-	only, systems, charts, profile string
+	json, quick, tiny                    bool
+	only, systems, charts, from, profile string
 }
 
 // list splits a list of names.

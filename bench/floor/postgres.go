@@ -108,6 +108,12 @@ func OpenPostgres(ctx context.Context, env agent.Env) (agent.System, error) {
 		return nil, err
 	}
 	config.MaxConns = 20
+	// As Offstage's own sessions: a plan that was made while a table was empty
+	// must not be kept for when it is full.
+	for _, name := range []string{"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"} {
+		config.ConnConfig.RuntimeParams[name] = "off"
+	}
+	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err
