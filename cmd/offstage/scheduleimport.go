@@ -14,8 +14,8 @@ import (
 
 // importFlags are the flags of schedule import, as they were given.
 type importFlags struct {
-	format, zone, goOut, goPackage string
-	dryRun                         bool
+	format, zone, goOut, goPackage, configOut string
+	dryRun                                    bool
 }
 
 func (p *program) scheduleImportCommand() *cobra.Command {
@@ -31,7 +31,8 @@ declarations is refused with its line, and the rest is done.
 
 A class, runner or rake task becomes the kind of its name in snake_case; --go-out
 writes a Go file with a handler to fill in for each. Commands and addresses are
-listed, but not stored: no worker runs them yet.`,
+listed, but not stored: --config-out writes a file by which “offstage worker” runs
+them.`,
 		Example: `  offstage schedule import config/schedule.rb --dry-run
   offstage schedule import config/sidekiq.yml --tz Europe/Berlin --go-out jobs/imported.go
   crontab -l | offstage schedule import - --format crontab --dry-run`,
@@ -46,6 +47,7 @@ listed, but not stored: no worker runs them yet.`,
 	set.StringVar(&flags.zone, "tz", "UTC", "the `zone` of entries that name none: that of the server where they ran")
 	set.BoolVar(&flags.dryRun, "dry-run", false, "show what would be made, and make nothing; needs no store")
 	set.StringVar(&flags.goOut, "go-out", "", "write a Go `file` with the handlers to fill in; it must not be there")
+	set.StringVar(&flags.configOut, "config-out", "", "write the commands and addresses to a `file` for “offstage worker”; it must not be there")
 	set.StringVar(&flags.goPackage, "go-package", "imported", "the `package` of that file")
 	p.storeFlag(command)
 	p.jsonFlag(command)
@@ -86,10 +88,8 @@ func (p *program) importSchedules(ctx context.Context, path string, flags import
 	for _, e := range result.Entries {
 		answer.Entries = append(answer.Entries, importedEntry{Entry: e})
 	}
-	if flags.goOut != "" {
-		if err := writeGo(flags, result.Entries); err != nil {
-			return err
-		}
+	if err := writeFiles(flags, result.Entries); err != nil {
+		return err
 	}
 	if !flags.dryRun {
 		err := p.withClient(ctx, func(client *offstage.Client) error { return storeEntries(ctx, client, answer.Entries) })
@@ -114,14 +114,34 @@ func (p *program) readFile(path string) (data []byte, err error) {
 	return io.ReadAll(io.LimitReader(from, importing.MaxFile+1))
 }
 
-func writeGo(flags importFlags, entries []importing.Entry) (err error) {
-	text, err := importing.GoFile(flags.goPackage, entries)
-	if err != nil {
-		return usage("--go-package: %v", err)
+// writeFiles writes the files that the flags name.
+func writeFiles(flags importFlags, entries []importing.Entry) error {
+	if flags.goOut != "" {
+		text, err := importing.GoFile(flags.goPackage, entries)
+		if err != nil {
+			return usage("--go-package: %v", err)
+		}
+		if err := writeNew(flags.goOut, text); err != nil {
+			return usage("--go-out: %v", err)
+		}
 	}
-	file, err := os.OpenFile(flags.goOut, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if flags.configOut != "" {
+		text, err := importing.ConfigFile(entries)
+		if err != nil {
+			return usage("--config-out: %v", err)
+		}
+		if err := writeNew(flags.configOut, text); err != nil {
+			return usage("--config-out: %v", err)
+		}
+	}
+	return nil
+}
+
+// writeNew writes a file that must not be there.
+func writeNew(path string, text []byte) (err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
-		return usage("--go-out: %v", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	_, err = file.Write(text)
@@ -213,7 +233,7 @@ func (p *program) listImported(answer imported, dry bool) error {
 		case e.Error != nil:
 			lines = append(lines, "  not stored: "+*e.Error)
 		case !e.Runs():
-			lines = append(lines, fmt.Sprintf("  not stored: a %s, which no worker runs yet: %s", e.Kind, plain(string(e.Args))))
+			lines = append(lines, fmt.Sprintf("  not stored: a %s, for “offstage worker” (see --config-out): %s", e.Kind, plain(string(e.Args))))
 		case dry:
 			lines = append(lines, "  would enqueue jobs of the kind "+e.Kind)
 		default:

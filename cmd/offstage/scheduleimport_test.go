@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/internal/builtin"
 )
 
 // writeFile writes a file of this name and returns its path.
@@ -77,6 +78,22 @@ func TestScheduleImportRefuses(t *testing.T) {
 	got = run(t, newStore(t), crontab, "schedule", "import", "-", "--format", "crontab")
 	if got.code != 0 || !strings.Contains(got.stdout, "not stored: a command") || !strings.Contains(got.stdout, "warning: */7 begins anew") {
 		t.Errorf("a crontab: %+v", got)
+	}
+	made := filepath.Join(t.TempDir(), "server.toml")
+	crontab = "*/5 * * * * /bin/true --all\n0 4 * * * echo \"it's $HOME\" | cat\n@daily curl -s https://shop.example.org/a/b?c=1\n"
+	if got := run(t, "", crontab, "schedule", "import", "-", "--format", "crontab", "--dry-run", "--config-out", made); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	text, err := os.ReadFile(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := builtin.Read(made, text)
+	if err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	if all, err := config.All(); err != nil || len(all) != 3 || len(config.Commands["true"].Argv) != 2 || config.Commands["echo"].Argv[2] != `echo "it's $HOME" | cat` {
+		t.Errorf("%v, %+v: %s", err, all, text)
 	}
 	exists := writeFile(t, "there.go", "")
 	for _, c := range []struct {

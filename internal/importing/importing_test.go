@@ -364,5 +364,8 @@ func FuzzRead(f *testing.F) {
 		if _, err := importing.GoFile("imported", result.Entries); err != nil {
 			t.Errorf("%s: %v", format, err)
 		}
+		if _, err := importing.ConfigFile(result.Entries); err != nil {
+			t.Errorf("%s: %v", format, err)
+		}
 	})
 }
