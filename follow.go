@@ -92,8 +92,8 @@ func changed(before, now JobInfo) bool {
 const (
 	followEvery = 100 * time.Millisecond
 	followSoon  = 10 * time.Millisecond // for somebody new
-	// followShare is the part of the time that looks take at most: one in so many.
-	followShare = 4
+	// followShare times as long as a look took, there is none.
+	followShare = 2
 )
 
 // followers share one loop of looks.

@@ -26,6 +26,7 @@ type execution struct {
 	unsaved  bool                 // guarded by mu: progress is newer than what was stored
 	queued   bool                 // guarded by mu: in the list of those to be saved
 	memory   *offstage.Memory     // guarded by mu: nil until the first step
+	saved    time.Time            // guarded by the reports' mu: the last write of progress
 }
 
 var _ offstage.Execution = (*execution)(nil)

@@ -8,8 +8,13 @@ import (
 	"github.com/offstagehq/offstage"
 )
 
-// progressEvery is the least time between two writes of progress.
-const progressEvery = 250 * time.Millisecond
+const (
+	// progressEvery is the least time between two writes of one job's progress.
+	progressEvery = 250 * time.Millisecond
+	// progressGather is the least time between two writes, each of all that have
+	// come: what a user sees of many jobs is not later than of one.
+	progressGather = 50 * time.Millisecond
+)
 
 // maxMessage limits a progress message, in bytes.
 const maxMessage = 1000
@@ -17,7 +22,7 @@ const maxMessage = 1000
 // reports are the executions whose progress has changed.
 type reports struct {
 	mu      sync.Mutex
-	changed []*execution // guarded by mu
+	changed []*execution // guarded by mu; so is the time of each one's last write
 	more    signal
 	// saving has room for one: who is in it reads a progress and stores it, so
 	// that no older one overwrites it. It is no mutex, since it is held while
@@ -36,20 +41,34 @@ func (r *reports) add(x *execution) {
 	r.more.set()
 }
 
-func (r *reports) take() []*execution {
+// due takes those whose last write is long enough ago, and returns when the next
+// will be.
+func (r *reports) due(now time.Time) (due []*execution, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	changed := r.changed
-	r.changed = nil
-	return changed
+	wait = forever
+	later := r.changed[:0]
+	for _, x := range r.changed {
+		if rest := progressEvery - now.Sub(x.saved); rest > 0 {
+			later, wait = append(later, x), min(wait, rest)
+			continue
+		}
+		x.saved = now
+		due = append(due, x)
+	}
+	clear(r.changed[len(later):])
+	r.changed = later
+	return due, wait
 }
 
 // keepReporting stores what running jobs say of their progress, all together
-// and at most four times a second, until ctx ends.
+// and of each at most four times a second, until ctx ends.
 func (e *engine) keepReporting(ctx context.Context) {
-	for pause(ctx, forever, e.reports.more) {
-		e.saveChanged(ctx, e.reports.take())
-		if !pause(ctx, progressEvery, nil) {
+	for wait := time.Duration(forever); pause(ctx, wait, e.reports.more); {
+		var due []*execution
+		due, wait = e.reports.due(time.Now())
+		e.saveChanged(ctx, due)
+		if !pause(ctx, progressGather, nil) {
 			return
 		}
 	}
