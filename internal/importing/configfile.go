@@ -61,8 +61,8 @@ func argv(line string) []string {
 // cutAddress cuts an address into its host and what is below.
 func cutAddress(address string) (base, below string, err error) {
 	u, err := url.Parse(address)
-	if err != nil {
-		return "", "", err
+	if err != nil || u.Host == "" || u.User != nil {
+		return "", "", fmt.Errorf("%q is not an address that can be called", address)
 	}
 	below = strings.TrimPrefix(u.EscapedPath(), "/")
 	if u.RawQuery != "" {

@@ -106,6 +106,9 @@ func fetched(words []string) (url string) {
 			return ""
 		}
 	}
+	if _, _, err := cutAddress(url); err != nil {
+		return ""
+	}
 	return url
 }
 

@@ -1,6 +1,7 @@
 package importing
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/offstagehq/offstage/schedule"
 )
@@ -81,6 +83,9 @@ func Guess(path string) string {
 func Read(format string, data []byte, zone string) (Result, error) {
 	if len(data) > MaxFile {
 		return Result{}, fmt.Errorf("the file has %d bytes, more than the limit of %d", len(data), MaxFile)
+	}
+	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
+		return Result{}, fmt.Errorf("the file is not text in UTF-8")
 	}
 	if zone == "" {
 		zone = "UTC"

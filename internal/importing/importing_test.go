@@ -304,6 +304,8 @@ func TestReadRefuses(t *testing.T) {
 	for _, c := range []struct{ format, text, zone, says string }{
 		{"cron", "", "", "is not one of crontab, whenever"},
 		{"crontab", "", "Mars", "no such time zone"},
+		{"crontab", "\xff", "", "not text in UTF-8"},
+		{"crontab", "0 0 * * * a\x00", "", "not text in UTF-8"},
 		{"sidekiq-cron", "a: [", "", "this is not YAML"},
 		{"sidekiq-cron", "a: <%= 1 %>", "", "ERB"},
 		{"crontab", strings.Repeat("#", importing.MaxFile+1), "", "more than the limit"},
