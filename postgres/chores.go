@@ -17,6 +17,12 @@ func (s *Store) Chore(ctx context.Context, term int64, chore offstage.Chore, lim
 	if limit <= 0 {
 		return report, &offstage.InvalidError{Field: "limit", Problem: "it must be positive"}
 	}
+	if query := findsSQL[chore]; query != "" {
+		// Mostly there is nothing to do: one statement says so.
+		if found, err := s.anything(ctx, "look for chores", term, query); err != nil || !found {
+			return report, err
+		}
+	}
 	switch chore {
 	case offstage.Promote:
 		report, err = s.promote(ctx, term, limit)
@@ -39,6 +45,13 @@ func (s *Store) Chore(ctx context.Context, term int64, chore offstage.Chore, lim
 		s.knocker.ring()
 	}
 	return report, err
+}
+
+// findsSQL finds a row if there may be something to do for a chore.
+var findsSQL = map[offstage.Chore]string{
+	offstage.Publish: `SELECT FROM offstage.batch`,
+	offstage.Unblock: `SELECT FROM offstage.parked`,
+	offstage.Sweep:   `SELECT FROM offstage.cancel`,
 }
 
 // unblockSQL makes up to $2 blocked jobs ready whose kind is not paused and has a

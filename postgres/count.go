@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type counter struct {
 	at        time.Time     // the last scheduled row that was counted
 	job       int64
 	totals    map[int32]int // of the last complete pass
+	agedAt    time.Time     // when the age of unchanged figures was last noted
 }
 
 const (
@@ -35,8 +37,18 @@ FROM (
 	SELECT queue, run_at, job FROM offstage.scheduled WHERE (run_at, job) > (coalesce($1::timestamptz, '-infinity'), $2::bigint)
 	ORDER BY run_at, job LIMIT $3::int
 ) s GROUP BY queue`
-	// nextQueueSQL finds the queue after $1.
-	nextQueueSQL = `SELECT id FROM offstage.queue WHERE id > $1::int ORDER BY id LIMIT 1`
+	// changedSQL finds the queues whose figures are, or may be by now, other than
+	// none at all; $1 are those with scheduled jobs.
+	changedSQL = `SELECT q.id FROM offstage.queue q LEFT JOIN offstage.queue_stat s ON s.queue = q.id
+WHERE s.queue IS NULL OR s.ready > 0 OR s.scheduled > 0 OR q.id = ANY ($1::int[])
+	OR EXISTS (SELECT FROM offstage.ready r WHERE r.queue = q.id)
+ORDER BY q.id`
+	// quietSQL finds a row if there is a scheduled job or a queue to be counted.
+	quietSQL = `SELECT FROM offstage.scheduled UNION ALL (SELECT FROM offstage.queue q LEFT JOIN offstage.queue_stat s ON s.queue = q.id
+WHERE s.queue IS NULL OR s.ready > 0 OR s.scheduled > 0 OR EXISTS (SELECT FROM offstage.ready r WHERE r.queue = q.id))`
+	// ageSQL notes that queues which had nothing still have nothing.
+	ageSQL = `UPDATE offstage.queue_stat s SET at = coalesce($1::timestamptz, statement_timestamp())
+WHERE s.ready = 0 AND s.scheduled = 0 AND NOT EXISTS (SELECT FROM offstage.ready r WHERE r.queue = s.queue)`
 	// countReadySQL counts the ready jobs of queue $2, up to $4, and stores that
 	// with the number of scheduled ones, $3.
 	countReadySQL = `INSERT INTO offstage.queue_stat AS s (queue, ready, scheduled, capped, oldest, at)
@@ -49,44 +61,78 @@ ON CONFLICT (queue) DO UPDATE SET ready = excluded.ready, scheduled = excluded.s
 	oldest = excluded.oldest, at = excluded.at`
 )
 
-// count counts ready and scheduled jobs by queue, for Stats.
+// ageEvery is how often the age of figures is noted that have not changed.
+const ageEvery = time.Minute
+
+// count counts ready and scheduled jobs by queue, for Stats. Queues that have
+// nothing, and had nothing, cost nothing: an idle process asks one question.
 func (s *Store) count(ctx context.Context, term int64) (report offstage.ChoreReport, err error) {
 	c := &s.counter
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if epoch := s.epoch.Load(); c.epoch != epoch {
-		c.epoch, c.scheduled, c.totals, c.queue = epoch, nil, nil, 0
+		c.epoch, c.scheduled, c.totals, c.queue, c.agedAt = epoch, nil, nil, 0, time.Time{}
+	}
+	if at := s.localTime(); at.Sub(c.agedAt) >= ageEvery {
+		if err := s.age(ctx, term); err != nil {
+			return report, err
+		}
+		c.agedAt = at
+	}
+	if busy, err := s.anything(ctx, "count jobs", term, quietSQL); err != nil || !busy {
+		return report, err
 	}
 	until := time.Now().Add(countTime)
 	if err := s.countScheduled(ctx, term, c, until); err != nil {
 		return report, err
 	}
-	first := c.queue
-	for wrapped := false; ; {
-		next, found, err := s.nextQueue(ctx, term, c.queue)
-		if err != nil {
+	queues, err := s.changedQueues(ctx, c)
+	if err != nil {
+		return report, err
+	}
+	for _, queue := range queues {
+		if err := s.countReady(ctx, term, c, queue); err != nil {
 			return report, err
 		}
-		if !found {
-			if wrapped || first == 0 {
-				c.queue = 0
-				return report, nil
-			}
-			wrapped, c.queue = true, 0
-			continue
-		}
-		if wrapped && next > first {
-			return report, nil
-		}
-		if err := s.countReady(ctx, term, c, next); err != nil {
-			return report, err
-		}
-		c.queue = next
+		c.queue = queue
 		report.Done++
 		if time.Now().After(until.Add(countTime)) {
 			return report, nil
 		}
 	}
+	return report, nil
+}
+
+// localTime is the set clock's time, else this machine's: good enough to say how
+// long ago something was done here.
+func (s *Store) localTime() time.Time {
+	if s.clock != nil {
+		return s.clock()
+	}
+	return time.Now()
+}
+
+func (s *Store) age(ctx context.Context, term int64) error {
+	return s.asLeader(ctx, term, unit{op: "count jobs", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(ageSQL), s.now())
+	}})
+}
+
+// changedQueues returns the queues that are to be counted, those first that are
+// next since the last call.
+func (s *Store) changedQueues(ctx context.Context, c *counter) (queues []int32, err error) {
+	var scheduled []int32
+	for queue := range c.totals {
+		scheduled = append(scheduled, queue)
+	}
+	err = s.send(ctx, s.work, unit{op: "count ready jobs", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(changedSQL), numbers(scheduled)).Query(func(rows pgx.Rows) (err error) {
+			queues, err = pgx.CollectRows(rows, pgx.RowTo[int32])
+			return err
+		})
+	}})
+	next, _ := slices.BinarySearch(queues, c.queue+1)
+	return slices.Concat(queues[next:], queues[:next]), err
 }
 
 // countScheduled goes on with the pass over scheduled jobs.
@@ -140,16 +186,6 @@ func (s *Store) countScheduledPage(ctx context.Context, term int64, c *counter) 
 	}
 	c.at, c.job = at, job
 	return page, nil
-}
-
-func (s *Store) nextQueue(ctx context.Context, term int64, after int32) (id int32, found bool, err error) {
-	err = s.asLeader(ctx, term, unit{op: "count ready jobs", repeatable: true, build: func(b *pgx.Batch) {
-		b.Queue(s.sql(nextQueueSQL), after).Query(func(rows pgx.Rows) error {
-			id = 0
-			return one(rows, &id)
-		})
-	}})
-	return id, id != 0, err
 }
 
 // countReady counts one queue and stores its figures. Until the first pass over

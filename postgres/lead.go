@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,6 +42,25 @@ func (s *Store) Lead(ctx context.Context, worker offstage.WorkerID, ttl time.Dur
 // in one round trip is not carried out.
 const termSQL = `SELECT 1 / count(*) FROM offstage.leader
 WHERE term = $2::bigint AND until > coalesce($1::timestamptz, statement_timestamp())`
+
+// led is part of a statement: it is 1, and makes the statement fail as termSQL
+// does when the term, which is the parameter of this number, is over. $1 is the
+// time.
+func led(parameter int) string {
+	return fmt.Sprintf(`(SELECT 1 / count(*) FROM offstage.leader
+	WHERE term = $%d::bigint AND until > coalesce($1::timestamptz, statement_timestamp()))`, parameter)
+}
+
+// anything reports whether a query, without parameters, finds a row, in one
+// statement with the term.
+func (s *Store) anything(ctx context.Context, op string, term int64, query string) (found bool, err error) {
+	err = s.send(ctx, s.work, unit{op: op, repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(`SELECT `+led(2)+`, EXISTS (`+query+`)`), s.now(), term).QueryRow(func(row pgx.Row) error {
+			return row.Scan(new(int64), &found)
+		})
+	}})
+	return found, notLeading(err)
+}
 
 // leading adds to a unit that it does nothing when its term is over.
 func (s *Store) leading(term int64, u unit) unit {

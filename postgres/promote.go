@@ -39,11 +39,14 @@ type mark struct {
 const promoteLag = 2 * time.Second
 
 // promoteSQL makes up to $2 jobs ready whose time has come, from time $3 on
-// (null: from the beginning). It answers the snapshot, its own number, the time,
-// how many, and when the next is due.
-const promoteSQL = `WITH due AS MATERIALIZED (
+// (null: from the beginning), if term $4 is under way. It answers the snapshot,
+// its own number, the time, how many, and when the next is due. Its commit does
+// not wait for the disk: what is promoted and then lost by a crash is promoted
+// again, and whoever claims it waits for both.
+var promoteSQL = `WITH due AS MATERIALIZED (
 	SELECT s.ctid AS tid FROM offstage.scheduled s
-	WHERE s.run_at >= coalesce($3::timestamptz, '-infinity') AND s.run_at <= coalesce($1::timestamptz, statement_timestamp())
+	WHERE ` + led(4) + ` = 1
+		AND s.run_at >= coalesce($3::timestamptz, '-infinity') AND s.run_at <= coalesce($1::timestamptz, statement_timestamp())
 	ORDER BY s.run_at, s.job LIMIT $2::int FOR UPDATE SKIP LOCKED
 ), gone AS (
 	DELETE FROM offstage.scheduled WHERE ctid = ANY (ARRAY(SELECT tid FROM due))
@@ -52,15 +55,11 @@ const promoteSQL = `WITH due AS MATERIALIZED (
 	INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
 	SELECT queue, priority * 2 + 1, job, run_at, run, errors, lost FROM gone
 )
-SELECT pg_current_snapshot()::text, pg_current_xact_id(), coalesce($1::timestamptz, statement_timestamp()),
-	(SELECT count(*) FROM due), (
+SELECT set_config('synchronous_commit', 'off', true), pg_current_snapshot()::text, pg_current_xact_id(), coalesce($1::timestamptz, statement_timestamp()),
+	(SELECT count(*) FROM due) * ` + led(4) + `, (
 	SELECT s.run_at FROM offstage.scheduled s
 	WHERE s.run_at > coalesce($1::timestamptz, statement_timestamp()) ORDER BY s.run_at, s.job LIMIT 1
 )`
-
-// unsyncedSQL has a commit not wait for the disk. What is promoted and then lost
-// by a crash is promoted again, and whoever claims it waits for both.
-const unsyncedSQL = `SELECT set_config('synchronous_commit', 'off', true)`
 
 // promote makes scheduled jobs ready whose time has come.
 func (s *Store) promote(ctx context.Context, term int64, limit int) (report offstage.ChoreReport, err error) {
@@ -69,15 +68,14 @@ func (s *Store) promote(ctx context.Context, term int64, limit int) (report offs
 	var xid uint64
 	var now time.Time
 	var next *time.Time
-	err = s.asLeader(ctx, term, unit{op: "promote scheduled jobs", repeatable: true, build: func(b *pgx.Batch) {
-		b.Queue(unsyncedSQL)
-		b.Queue(s.sql(promoteSQL), s.now(), limit, from).QueryRow(func(row pgx.Row) error {
-			return row.Scan(&text, &xid, &now, &report.Done, &next)
+	err = s.send(ctx, s.work, unit{op: "promote scheduled jobs", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(promoteSQL), s.now(), limit, from, term).QueryRow(func(row pgx.Row) error {
+			return row.Scan(nil, &text, &xid, &now, &report.Done, &next)
 		})
 	}})
 	if err != nil {
 		s.promoter.fail()
-		return offstage.ChoreReport{}, err
+		return offstage.ChoreReport{}, notLeading(err)
 	}
 	sn, err := parseSnapshot(text)
 	if err != nil {

@@ -68,25 +68,45 @@ const (
 // probe returns a chore if there is something to do, else how long it will take
 // until there is, if that is known.
 func (s *Store) probe(ctx context.Context, term int64, query string, run choreFunc) (report offstage.ChoreReport, _ choreFunc, err error) {
-	due := false
-	err = s.glance(ctx, "look for chores", func(ses session) error {
-		r, err := first(ses.rows(query))
-		if err != nil {
-			return err
+	believe := believeChores
+	if query == sqlProbePromote {
+		believe = believeDue
+	}
+	f, l, known := s.recall(query, believe)
+	if !known || l.mustLead(term, time.Now().UnixMicro()) != nil {
+		if f, l, err = s.look(ctx, query); err != nil {
+			return report, nil, err
 		}
-		now := time.Now().UnixMicro()
-		if err := (leader{r.num(0), offstage.WorkerID(r.num(1)), r.num(2)}).mustLead(term, now); err != nil {
-			return err
-		}
-		if due = !r.null(3) && r.num(3) <= now; !due && !r.null(3) {
-			report.Next = time.Duration(r.num(3)-now) * time.Microsecond
-		}
-		return nil
-	})
-	if err != nil || !due {
+	}
+	now := time.Now().UnixMicro()
+	if err := l.mustLead(term, now); err != nil {
 		return report, nil, err
 	}
+	due, ever := f.due.(int64)
+	switch {
+	case !ever:
+		return report, nil, nil
+	case due > now:
+		report.Next = time.Duration(due-now) * time.Microsecond
+		return report, nil, nil
+	}
 	return report, run, nil
+}
+
+// look asks whether there is something to do for a chore, and who leads.
+func (s *Store) look(ctx context.Context, query string) (f found, l leader, err error) {
+	f.commits, _ = s.stamp()
+	err = s.glance(ctx, "look for chores", func(ses session) error {
+		r, err := first(ses.rows(query))
+		if err == nil && r != nil {
+			l, f.due = leader{r.num(0), offstage.WorkerID(r.num(1)), r.num(2)}, r[3]
+		}
+		return err
+	})
+	if err == nil {
+		s.remember(query, f.commits, f.due, l)
+	}
+	return f, l, err
 }
 
 // Due jobs from the front of the scheduled table, by its primary key.

@@ -12,7 +12,14 @@ import (
 // registered any more gets [offstage.ErrGone]. This store has no hints, so Sweep
 // changes nothing, and its claims see all that was committed before.
 func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.Claim, error) {
-	var claim offstage.Claim
+	claim := offstage.Claim{Seq: req.Seq}
+	if s.idle.Load() {
+		// The last claim found nothing. Look first: an idle process takes no
+		// turn of the writer's to find nothing again.
+		if any, err := s.anyReady(ctx, req.Worker); err != nil || !any {
+			return claim, err
+		}
+	}
 	err := s.write(ctx, "claim jobs", func(t *tx) error {
 		claim = offstage.Claim{Seq: req.Seq}
 		if err := t.mustLive(req.Worker); err != nil {
@@ -28,7 +35,26 @@ func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.
 	if err != nil {
 		return offstage.Claim{}, err
 	}
+	s.idle.Store(len(claim.Jobs) == 0)
 	return claim, nil
+}
+
+// Whether a worker is known and lives, and whether any job is ready, by primary
+// keys.
+const sqlAnyReady = `SELECT EXISTS (` + sqlLive + `), EXISTS (SELECT 1 FROM offstage_ready)`
+
+// anyReady reports whether any job of any queue is ready. It answers ErrGone as
+// a claim does.
+func (s *Store) anyReady(ctx context.Context, worker offstage.WorkerID) (any bool, err error) {
+	err = s.glance(ctx, "look for ready jobs", func(ses session) error {
+		r, err := first(ses.rows(sqlAnyReady, worker))
+		if err == nil && !r.yes(0) {
+			err = offstage.ErrGone
+		}
+		any = err == nil && r.yes(1)
+		return err
+	})
+	return any, err
 }
 
 // One worker by its primary key.

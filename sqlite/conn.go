@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -63,7 +64,8 @@ type conn struct {
 	driver.Conn
 	stmts  map[string]driver.Stmt
 	args   []driver.NamedValue
-	writes int // statements that changed rows, ever
+	ran    atomic.Int64 // statements, ever
+	writes int          // of them, those that changed rows
 }
 
 func newConn(c driver.Conn) *conn { return &conn{Conn: c, stmts: map[string]driver.Stmt{}} }
@@ -125,6 +127,7 @@ func (c *conn) do(query string) error {
 
 // prepare returns the statement and leaves its arguments in c.args.
 func (c *conn) prepare(query string, args []any) (driver.Stmt, error) {
+	c.ran.Add(1)
 	stmt, ok := c.stmts[query]
 	if !ok {
 		var err error

@@ -68,14 +68,27 @@ func countAll(ses session) (now map[int64]counted, before map[int64]noted, err e
 // alone the disk of an idle process is not woken.
 const noteEvery = time.Minute
 
-const sqlNote = `UPDATE offstage_queue
+// lookCount names the look that finds what a count has found before.
+const lookCount = "count"
+
+const (
+	// All queues that were counted before have been counted again.
+	sqlNoteAge = `UPDATE offstage_queue SET counted_at = ? WHERE counted_at IS NOT NULL`
+	// And this is what one of them had.
+	sqlNote = `UPDATE offstage_queue
 SET counted_at = ?, counted_ready = ?, counted_scheduled = ?, counted_capped = ?, counted_oldest = ? WHERE id = ?`
+)
 
 // prepareCount counts on a reader's connection; the writer only notes it.
 func (s *Store) prepareCount(ctx context.Context, term int64) (report offstage.ChoreReport, _ choreFunc, err error) {
 	var figures map[int64]counted
+	aged := false
 	at := time.Now().UnixMicro()
-	err = s.read(ctx, "count jobs", func(ses session) error {
+	if _, l, known := s.recall(lookCount, noteEvery); known && l.mustLead(term, at) == nil {
+		return report, nil, nil
+	}
+	commits, _ := s.stamp()
+	err = s.glance(ctx, "count jobs", func(ses session) error {
 		l, err := leaderOf(ses)
 		if err == nil {
 			err = l.mustLead(term, at)
@@ -87,17 +100,23 @@ func (s *Store) prepareCount(ctx context.Context, term int64) (report offstage.C
 		if figures, before, err = countAll(ses); err != nil {
 			return err
 		}
+		s.remember(lookCount, commits, nil, l)
 		for queue, c := range figures {
-			if old := before[queue]; old.counted == c && old.at != nil && at-old.at.(int64) < noteEvery.Microseconds() {
+			old := before[queue]
+			aged = aged || old.at == nil || at-old.at.(int64) >= noteEvery.Microseconds()
+			if old.counted == c && old.at != nil {
 				delete(figures, queue)
 			}
 		}
 		return nil
 	})
-	if err != nil || len(figures) == 0 {
+	if err != nil || len(figures) == 0 && !aged {
 		return report, nil, err
 	}
 	return report, func(t *tx, _ int) (report offstage.ChoreReport, err error) {
+		if _, err := t.exec(sqlNoteAge, at); err != nil {
+			return report, err
+		}
 		for queue, c := range figures {
 			if _, err := t.exec(sqlNote, at, c.ready, c.scheduled, c.capped, c.oldest, queue); err != nil {
 				return report, err

@@ -59,34 +59,46 @@ func (s *Store) Lead(ctx context.Context, worker offstage.WorkerID, ttl time.Dur
 	return s.takeLead(ctx, now, worker, ttl)
 }
 
+// The leader's term, made longer, if it is under way.
+const sqlRenew = `UPDATE offstage_leader SET until = ? WHERE one = 1 AND term = ? AND worker = ? AND until > ?`
+
 // takeLead replaces or renews the leadership that was seen, if it still stands.
 func (s *Store) takeLead(ctx context.Context, seen leader, worker offstage.WorkerID, ttl time.Duration) (int64, error) {
-	var term int64
+	var next leader
 	err := s.write(ctx, "lead", func(t *tx) error {
+		next = leader{seen.term, worker, t.now + ttl.Microseconds()}
+		if seen.worker == worker && ttl > 0 {
+			n, err := t.exec(sqlRenew, next.until, seen.term, worker, t.now)
+			if t.renewed += int(n); n > 0 || err != nil {
+				return err
+			}
+		}
 		now, err := leaderOf(t)
 		if err != nil {
 			return err
 		}
-		term = 0
+		next.term = 0
 		if now.term != seen.term || now.worker != seen.worker {
 			return nil // somebody was quicker
 		}
-		next := leader{now.term, worker, t.now + ttl.Microseconds()}
 		switch {
 		case ttl <= 0 && now.worker != worker:
 			return nil
 		case ttl <= 0:
-			next.worker, next.until = 0, 0
-		case now.worker != worker || now.until <= t.now:
-			next.term++
-			term = next.term
-		default:
-			term = next.term
+			_, err = t.exec(sqlSetLeader, now.term, 0, 0)
+			return err
 		}
+		next.term = now.term + 1
 		_, err = t.exec(sqlSetLeader, next.term, next.worker, next.until)
 		return err
 	})
-	return term, err
+	if err != nil {
+		return 0, err
+	}
+	if next.term > 0 {
+		s.led(next)
+	}
+	return next.term, nil
 }
 
 // mustLead answers ErrNotLeading unless the term is under way.

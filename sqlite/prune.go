@@ -41,7 +41,7 @@ func (s *Store) preparePrune(ctx context.Context, term int64, limit int) (report
 	cursor := s.prune.cursor
 	s.prune.mu.Unlock()
 	var page prunePage
-	err = s.read(ctx, "look for old jobs", func(ses session) error {
+	err = s.glance(ctx, "look for old jobs", func(ses session) error {
 		l, err := leaderOf(ses)
 		if err == nil {
 			err = l.mustLead(term, time.Now().UnixMicro())

@@ -126,11 +126,11 @@ func (s *Store) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Be
 		return offstage.Beat{}, offstage.ErrGone
 	}
 	s.locals.beat(worker)
-	return beat, s.look(beat.Peers)
+	return beat, s.lookAfter(beat.Peers)
 }
 
-// look fills in whether the peers live.
-func (s *Store) look(peers []offstage.Peer) error {
+// lookAfter fills in whether the peers live.
+func (s *Store) lookAfter(peers []offstage.Peer) error {
 	for i := range peers {
 		peer := &peers[i]
 		beats, mine := s.locals.beats(peer.ID)

@@ -12,26 +12,30 @@ import (
 const (
 	sqlSchedulePage  = `SELECT id, version, info FROM offstage_schedule WHERE name > ? ORDER BY name LIMIT ?`
 	sqlScheduleNamed = `SELECT id, version, info FROM offstage_schedule WHERE name = ?`
-	sqlSchedulesDue  = `SELECT id, version, info FROM offstage_schedule WHERE look_at <= ? ORDER BY look_at, id LIMIT ?`
-	sqlScheduleNext  = `SELECT look_at FROM offstage_schedule WHERE look_at > ? ORDER BY look_at LIMIT 1`
+	// Those that come first, whether or not they are due.
+	sqlSchedulesNext = `SELECT id, version, info, look_at FROM offstage_schedule WHERE look_at IS NOT NULL ORDER BY look_at, id LIMIT ?`
 )
 
 // FindSchedules returns a page of schedules.
 func (s *Store) FindSchedules(ctx context.Context, query offstage.ScheduleQuery) (offstage.SchedulePage, error) {
 	var page offstage.SchedulePage
-	err := s.read(ctx, "find schedules", func(ses session) error {
+	err := s.glance(ctx, "find schedules", func(ses session) error {
 		now := time.Now()
 		page = offstage.SchedulePage{Now: now}
 		text, args := sqlSchedulePage, []any{query.After, query.Limit}
 		switch {
 		case query.Due:
-			text, args = sqlSchedulesDue, []any{now.UnixMicro(), query.Limit}
+			text, args = sqlSchedulesNext, []any{query.Limit + 1}
 		case query.Name != "":
 			text, args = sqlScheduleNamed, []any{query.Name}
 		}
 		for r, err := range ses.rows(text, args...) {
 			if err != nil {
 				return err
+			}
+			if query.Due && (r.num(3) > now.UnixMicro() || len(page.Schedules) == query.Limit) {
+				page.Next = r.when(3)
+				break
 			}
 			info := offstage.ScheduleInfo{}
 			if err := json.Unmarshal(r.json(2), &info); err != nil {
@@ -40,14 +44,7 @@ func (s *Store) FindSchedules(ctx context.Context, query offstage.ScheduleQuery)
 			info.ID, info.Version = r.num(0), r.num(1)
 			page.Schedules = append(page.Schedules, info)
 		}
-		if !query.Due {
-			return nil
-		}
-		next, err := first(ses.rows(sqlScheduleNext, now.UnixMicro()))
-		if err == nil && next != nil {
-			page.Next = next.when(0)
-		}
-		return err
+		return nil
 	})
 	return page, err
 }

@@ -41,6 +41,7 @@ type Store struct {
 	poked    atomic.Bool  // look for commits of others
 	heard    atomic.Bool  // the application has committed, in memory
 	changes  atomic.Int64 // how often the writer heard of commits of others
+	commits  atomic.Int64 // of this store, but for renewals of the leadership
 	writing  atomic.Bool  // a commit is under way
 	wroteAt  atomic.Int64 // when the last one ended
 	watching atomic.Int64 // watches on the log
@@ -55,9 +56,11 @@ type Store struct {
 	mark    []byte // what tells this database in memory from others; see isMine
 
 	locals    locals
-	looks     atomic.Int64 // see look
+	looks     atomic.Int64 // see lookAfter
 	flow      flow
 	prune     pruneState
+	still     still
+	idle      atomic.Bool // the last claim of this store found nothing
 	closing   chan struct{}
 	closeOnce sync.Once
 	closeErr  error

@@ -17,6 +17,7 @@ type tx struct {
 
 	cancels map[offstage.ID]bool // rows of the cancel table; nil: not loaded
 	news    news
+	renewed int // statements that only renewed the leadership
 }
 
 // counters are what was given out last.

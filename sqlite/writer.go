@@ -147,7 +147,7 @@ func (s *Store) commit(c *conn) error {
 // perform runs the ops and commits. On an error nothing of them was kept. An op
 // that fails before it has written anything fails alone.
 func (s *Store) perform(c *conn, ops []*op) error {
-	t := s.newTx(c)
+	t, wrote := s.newTx(c), c.writes
 	err := func() error {
 		for _, o := range ops {
 			before := c.writes
@@ -168,6 +168,9 @@ func (s *Store) perform(c *conn, ops []*op) error {
 			s.fail()
 		}
 		return err
+	}
+	if c.writes-wrote > t.renewed {
+		s.commits.Add(1)
 	}
 	s.keep(t)
 	return nil

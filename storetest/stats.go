@@ -10,6 +10,7 @@ import (
 var statsCases = []Case{
 	{"stats/queues", "Stats brings for each queue, by name, how many jobs are ready, running, and scheduled or retrying, as of the last count.", statsQueues},
 	{"stats/oldest and age", "Stats says how long the oldest ready job has been due, and how old the figures are.", statsOldest},
+	{"stats/emptied", "A queue that has been emptied is counted as empty, and its figures stay young though nothing changes.", statsEmptied},
 	{"stats/paused", "Stats says which queues and kinds are paused.", statsPaused},
 	{"stats/workers", "Stats brings the living workers: what they told of themselves, since when, how many jobs they run, and who leads.", statsWorkers},
 	{"stats/registered queues", "A worker's queues are known from its registration on.", statsRegisteredQueues},
@@ -79,6 +80,25 @@ func statsOldest(r *rig) {
 	r.chore(offstage.Count)
 	got = r.queueStats(offstage.DefaultQueue)
 	same(r, "ready and oldest when there are none", [2]any{got.Ready, got.OldestReady}, [2]any{0, time.Duration(0)})
+}
+
+func statsEmptied(r *rig) {
+	r.insert(echoIn("a", 5), echoIn("a", 5))
+	r.chore(offstage.Count)
+	same(r, "ready before", r.queueStats("a").Ready, 2)
+	w := r.worker()
+	for _, job := range w.takeFrom(2, "a") {
+		w.counted(job.completed())
+	}
+	for range 3 {
+		r.chore(offstage.Count)
+		figures := r.queueStats("a")
+		same(r, "ready", figures.Ready, 0)
+		if figures.Age > time.Minute {
+			r.Errorf("the figures are %s old after a count", figures.Age)
+		}
+		r.pass(2 * time.Minute)
+	}
 }
 
 func statsPaused(r *rig) {

@@ -8,21 +8,23 @@ import (
 	"github.com/offstagehq/offstage"
 )
 
-// duty is a chore with how often it is done and how many rows at a time.
+// duty is a chore with how often it is done, how often while it finds nothing to
+// do, and how many rows at a time.
 type duty struct {
 	chore offstage.Chore
 	every time.Duration
+	calm  time.Duration
 	limit int
 }
 
 // duties are the leader's, beside promoting.
 var duties = []duty{
-	{offstage.Publish, 15 * time.Second, 1000},
-	{offstage.Unblock, 15 * time.Second, 500},
-	{offstage.Sweep, 15 * time.Second, 500},
-	{offstage.Rescan, 30 * time.Second, 100},
-	{offstage.Prune, 20 * time.Second, 1000},
-	{offstage.Count, 5 * time.Second, 1},
+	{offstage.Publish, 15 * time.Second, 30 * time.Second, 1000},
+	{offstage.Unblock, 15 * time.Second, time.Minute, 500},
+	{offstage.Sweep, 15 * time.Second, time.Minute, 500},
+	{offstage.Rescan, 30 * time.Second, 30 * time.Second, 100},
+	{offstage.Prune, 20 * time.Second, 2 * time.Minute, 1000},
+	{offstage.Count, 5 * time.Second, 8 * time.Second, 1},
 }
 
 // The leader's times.
@@ -78,10 +80,7 @@ func (e *engine) keepTidying(ctx context.Context, term int64) {
 					return
 				}
 				troubles[i].note(err)
-				due[i] = time.Now().Add(jitter(duty.every))
-				if report.More {
-					due[i] = time.Now()
-				}
+				due[i] = time.Now().Add(duty.wait(report, err))
 			}
 			if due[i].Before(next) {
 				next = due[i]
@@ -96,6 +95,17 @@ func (e *engine) keepTidying(ctx context.Context, term int64) {
 			return
 		}
 	}
+}
+
+// wait returns how long until the duty's next time.
+func (d duty) wait(report offstage.ChoreReport, err error) time.Duration {
+	switch {
+	case report.More:
+		return 0
+	case err == nil && report.Done == 0:
+		return jitter(d.calm)
+	}
+	return jitter(d.every)
 }
 
 // jitter shortens a wait by up to an eighth.

@@ -25,11 +25,11 @@ func (w *Worker) SetWall(ahead func() time.Duration) {
 	}
 }
 
-// Duties returns how often each of the leader's chores is done.
+// Duties returns how often each of the leader's chores is done at least.
 func Duties() map[offstage.Chore]time.Duration {
 	every := map[offstage.Chore]time.Duration{offstage.Promote: promoteEvery}
 	for _, duty := range duties {
-		every[duty.chore] = duty.every
+		every[duty.chore] = max(duty.every, duty.calm)
 	}
 	return every
 }
