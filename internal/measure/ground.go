@@ -5,8 +5,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -91,19 +94,56 @@ func (g *ground) close() error {
 
 const (
 	countingSQL = `CREATE EXTENSION IF NOT EXISTS pg_stat_statements`
-	countedSQL  = `SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat_statements%'`
+	countedSQL  = `SELECT left(regexp_replace(query, '\s+', ' ', 'g'), 110), sum(calls)::bigint
+FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat_statements%' GROUP BY 1`
 )
 
-// statements returns how many statements the server has been sent.
-func (g *ground) statements(ctx context.Context) (n int64, err error) {
+// tally is how often the server was sent each statement; nil on SQLite.
+type tally map[string]int64
+
+// statements returns what the server has been sent so far.
+func (g *ground) statements(ctx context.Context) (tally, error) {
+	if g.cluster == nil {
+		return nil, nil
+	}
 	conn, err := pgx.Connect(ctx, g.at)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { _ = conn.Close(ctx) }() // what was read is read
 	if _, err := conn.Exec(ctx, countingSQL); err != nil {
-		return 0, err
+		return nil, err
 	}
-	err = conn.QueryRow(ctx, countedSQL).Scan(&n)
-	return n, err
+	rows, err := conn.Query(ctx, countedSQL)
+	if err != nil {
+		return nil, err
+	}
+	seen := tally{}
+	var query string
+	var calls int64
+	_, err = pgx.ForEachRow(rows, []any{&query, &calls}, func() error { seen[query] = calls; return nil })
+	return seen, err
+}
+
+// since returns what was sent between an earlier tally and this one, and how
+// much it is in all.
+func (t tally) since(before tally) (sent tally, total int64) {
+	sent = tally{}
+	for query, calls := range t {
+		if n := calls - before[query]; n > 0 {
+			sent[query], total = n, total+n
+		}
+	}
+	return sent, total
+}
+
+// String lists the statements, the most frequent first.
+func (t tally) String() string {
+	var lines []string
+	for query, calls := range t {
+		lines = append(lines, fmt.Sprintf("%8d  %s", calls, query))
+	}
+	slices.Sort(lines)
+	slices.Reverse(lines)
+	return strings.Join(lines, "\n")
 }

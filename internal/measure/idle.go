@@ -47,11 +47,9 @@ func idle(ctx context.Context, g *ground, out *report, queues int) error {
 	if err != nil {
 		return err
 	}
-	var asked int64
-	if g.cluster != nil {
-		if asked, err = g.statements(ctx); err != nil {
-			return err
-		}
+	asked, err := g.statements(ctx)
+	if err != nil {
+		return err
 	}
 	if !sleep(ctx, idleFor) {
 		return errors.Join(context.Cause(ctx), p.kill())
@@ -62,13 +60,16 @@ func idle(ctx context.Context, g *ground, out *report, queues int) error {
 	}
 	share := float64(again-cpu) / float64(idleFor) * 100
 	out.hold(share < idleCPU, fmt.Sprintf("idle with %d queues: share of a core", queues), fmt.Sprintf("%.1f%%", idleCPU), "%.3f%%", share)
-	if g.cluster != nil {
-		now, err := g.statements(ctx)
-		if err != nil {
-			return err
-		}
-		rate := float64(now-asked) / idleFor.Seconds()
+	now, err := g.statements(ctx)
+	if err != nil {
+		return err
+	}
+	if sent, n := now.since(asked); now != nil {
+		rate := float64(n) / idleFor.Seconds()
 		out.hold(rate <= idleQueries, fmt.Sprintf("idle with %d queues: statements a second", queues), fmt.Sprint(idleQueries), "%.2f", rate)
+		if rate > idleQueries {
+			fmt.Println(sent)
+		}
 	}
 	return p.stop()
 }
