@@ -152,11 +152,11 @@ func encodeArgs(args any) ([]byte, error) {
 	if args == nil {
 		return encoded, nil
 	}
-	if err := checkFields(reflect.ValueOf(args), "args"); err != nil {
-		return nil, err
-	}
 	if isLossless(reflect.TypeOf(args)) && !bytes.Contains(encoded, []byte(badText)) {
 		return encoded, nil
+	}
+	if err := checkFields(reflect.ValueOf(args), "args"); err != nil {
+		return nil, err
 	}
 	again := reflect.New(reflect.TypeOf(args))
 	if err := json.Unmarshal(encoded, again.Interface()); err != nil {

@@ -38,7 +38,7 @@ func looksLossless(t reflect.Type, above []reflect.Type) bool {
 	case reflect.Struct:
 		for i := range t.NumField() {
 			f := t.Field(i)
-			if f.Anonymous || strings.Contains(f.Tag.Get("json"), ",string") || f.IsExported() && !looksLossless(f.Type, append(above, t)) {
+			if f.Anonymous || !f.IsExported() || strings.Contains(f.Tag.Get("json"), ",string") || !looksLossless(f.Type, append(above, t)) {
 				return false
 			}
 		}

@@ -62,7 +62,7 @@ type chain struct{ Next *chain }
 func TestNotLossless(t *testing.T) {
 	for _, value := range []any{
 		map[string]int{}, struct{ Any any }{}, time.Time{}, json.Number(""), struct{ R json.RawMessage }{}, chain{},
-		struct{ innerArgs }{}, struct {
+		struct{ innerArgs }{}, struct{ hidden int }{}, struct {
 			N int `json:",string"`
 		}{}, []any{},
 	} {
