@@ -20,6 +20,7 @@ type bench struct {
 	tasks    []task
 	profile  string
 	postgres *cluster
+	redis    map[server]*redisServer
 	results  *results
 	begin    time.Time
 	budget   time.Duration // after which nothing new is begun; 0: none
@@ -73,6 +74,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 			b.results.servers["postgres"] = b.postgres.settings
 		}
 	}
+	defer func() { err = errors.Join(err, b.stopRedis()) }()
+	b.startRedis(ctx)
 	for _, t := range b.tasks {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -81,6 +84,31 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}
 	b.results.took = time.Since(b.begin)
 	return nil
+}
+
+// startRedis starts those Redis servers that are needed, or leaves out who needs
+// them.
+func (b *bench) startRedis(ctx context.Context) {
+	b.redis = map[server]*redisServer{}
+	for on, fsync := range map[server]string{onRedis: "everysec", onRedisAlways: "always"} {
+		if !b.needs(on) {
+			continue
+		}
+		r, err := startRedis(ctx, fsync)
+		if err != nil {
+			b.leaveOut(func(s *system) bool { return s.server == on }, err)
+			continue
+		}
+		b.redis[on], b.results.servers[string(on)] = r, r.settings
+	}
+}
+
+func (b *bench) stopRedis() error {
+	var errs []error
+	for _, r := range b.redis {
+		errs = append(errs, r.close())
+	}
+	return errors.Join(errs...)
 }
 
 // needs reports whether any task has a system on this server.

@@ -38,6 +38,8 @@ func openStage(ctx context.Context, b *bench, s *system, label string) (*stage, 
 		}
 	case onSQLite:
 		st.url, err = newFile()
+	default:
+		st.url, err = b.redis[s.server].url(), b.redis[s.server].flush(ctx)
 	}
 	return st, err
 }

@@ -21,6 +21,9 @@ type server string
 const (
 	onPostgres server = "postgres"
 	onSQLite   server = "sqlite"
+	// Redis with appendfsync everysec, and always.
+	onRedis       server = "redis"
+	onRedisAlways server = "redis-always"
 )
 
 // system is one entry of the comparison: a job queue with one set of settings
@@ -53,10 +56,21 @@ var systems = []*system{
 	{name: "graphile", server: onPostgres, node: "graphile", share: 1},
 	{name: "graphile-defaults", server: onPostgres, node: "graphile", share: 0.05, defaults: true},
 
+	{name: "gue", server: onPostgres, open: rivals.OpenGue, share: 0.15},
+	{name: "gue-defaults", server: onPostgres, open: rivals.OpenGueDefaults, share: 0.01, defaults: true},
+	{name: "pgboss", server: onPostgres, node: "pgboss", share: 0.25},
+	{name: "bullmq", server: onRedis, node: "bullmq", share: 0.25},
+	{name: "bullmq-always", server: onRedisAlways, node: "bullmq", share: 0.25},
+	{name: "asynq", server: onRedis, open: rivals.OpenAsynq, share: 0.25},
+	{name: "asynq-always", server: onRedisAlways, open: rivals.OpenAsynq, share: 0.1},
+	{name: "asynq-defaults", server: onRedis, open: rivals.OpenAsynqDefaults, share: 0.1, defaults: true},
+
 	{name: "offstage", server: onSQLite, open: own.OpenSQLite, share: 0.5, slots: true},
 	{name: "floor", server: onSQLite, open: floor.OpenSQLite, share: 0.5, slots: true, local: true},
 	{name: "river", server: onSQLite, open: rivals.OpenRiverSQLite, share: 0.1, slots: true},
 	{name: "river-defaults", server: onSQLite, open: rivals.OpenRiverSQLiteDefaults, share: 0.05, defaults: true},
+	{name: "backlite", server: onSQLite, open: rivals.OpenBacklite, share: 0.05},
+	{name: "goqite", server: onSQLite, open: rivals.OpenGoqite, share: 0.05},
 }
 
 // id names a system and its server.
