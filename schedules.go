@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -48,26 +50,89 @@ func (c *Client) declare(ctx context.Context, source, owner string, schedules []
 		}
 		declared[s.Name] = true
 	}
-	for _, s := range schedules {
-		if err := c.saveSchedule(ctx, s, source, owner); err != nil {
+	for i := range schedules {
+		if err := schedules[i].Check(); err != nil {
 			return err
 		}
 	}
-	for after := ""; ; {
-		page, err := c.store.FindSchedules(ctx, ScheduleQuery{After: after, Limit: 500})
-		if err != nil || len(page.Schedules) == 0 {
+	known, now, err := c.allSchedules(ctx)
+	if err != nil {
+		return err
+	}
+	var changes []ScheduleChange
+	for _, s := range schedules {
+		change := ScheduleChange{Schedule: known[s.Name]}
+		if err := change.Schedule.mayBecome(s.Name, source, owner); err != nil {
 			return err
 		}
+		if needed, err := change.Schedule.redefine(s, source, owner, now); err != nil {
+			return err
+		} else if needed {
+			changes = append(changes, change)
+		}
+	}
+	for name, s := range known {
+		if s.Source != source || s.Owner != owner || declared[name] {
+			continue
+		}
+		change := ScheduleChange{Schedule: s}
+		if needed, err := leave(&change, now); err != nil {
+			return err
+		} else if needed {
+			changes = append(changes, change)
+		}
+	}
+	return c.sendDeclared(ctx, changes, source, owner)
+}
+
+// pageSchedules is how many schedules are read or changed in one call.
+const pageSchedules = 500
+
+// allSchedules returns the schedules of a store by name, and its time.
+func (c *Client) allSchedules(ctx context.Context) (map[string]ScheduleInfo, time.Time, error) {
+	all := map[string]ScheduleInfo{}
+	for after := ""; ; {
+		page, err := c.store.FindSchedules(ctx, ScheduleQuery{After: after, Limit: pageSchedules})
+		if err != nil {
+			return nil, time.Time{}, err
+		}
 		for _, s := range page.Schedules {
-			after = s.Name
-			if s.Source != source || s.Owner != owner || declared[s.Name] {
-				continue
+			all[s.Name], after = s, s.Name
+		}
+		if len(page.Schedules) < pageSchedules {
+			return all, page.Now, nil
+		}
+	}
+}
+
+// sendDeclared makes changes many at a time. What somebody else changed meanwhile,
+// as another process that declares the same, is looked at again by itself.
+func (c *Client) sendDeclared(ctx context.Context, changes []ScheduleChange, source, owner string) error {
+	for page := range slices.Chunk(changes, pageSchedules) {
+		changed, err := c.store.ChangeSchedules(ctx, page)
+		if err != nil {
+			return err
+		}
+		for i := range changed {
+			s := &page[i].Schedule
+			switch {
+			case changed[i].Counted:
+			case s.LeftAt.IsZero():
+				err = c.saveSchedule(ctx, s.Schedule, source, owner)
+			default:
+				err = c.changeSchedule(ctx, s.Name, func(change *ScheduleChange, now time.Time) (bool, error) {
+					if now := &change.Schedule; now.Source != source || now.Owner != owner {
+						return false, nil // it has moved
+					}
+					return leave(change, now)
+				})
 			}
-			if err := c.changeSchedule(ctx, s.Name, leave); err != nil && !errors.Is(err, ErrNoSchedule) {
+			if err != nil && !errors.Is(err, ErrNoSchedule) {
 				return err
 			}
 		}
 	}
+	return nil
 }
 
 // scheduleEdit changes a schedule that was read at a time by the store's clock.
@@ -129,16 +194,20 @@ func (c *Client) saveSchedule(ctx context.Context, s Schedule, source, owner str
 	if err := s.Check(); err != nil {
 		return err
 	}
-	check := func(found *ScheduleInfo) error {
-		if found.ID != 0 && (found.Source != source || found.Owner != owner) && !found.abandoned() {
-			return invalid("schedule", "%q belongs to %s %s: change it there, or choose another name", s.Name, found.Source, found.Owner)
-		}
-		return nil
-	}
+	check := func(found *ScheduleInfo) error { return found.mayBecome(s.Name, source, owner) }
 	_, err := c.editSchedule(ctx, s.Name, check, func(change *ScheduleChange, now time.Time) (bool, error) {
 		return change.Schedule.redefine(s, source, owner, now)
 	})
 	return err
+}
+
+// mayBecome says why a schedule that was found under a name, if one was, is not
+// this owner's to change.
+func (s *ScheduleInfo) mayBecome(name, source, owner string) error {
+	if s.ID != 0 && (s.Source != source || s.Owner != owner) && !s.abandoned() {
+		return invalid("schedule", "%q belongs to %s: change it there, or choose another name", name, strings.TrimSpace(s.Source+" "+s.Owner))
+	}
+	return nil
 }
 
 // abandoned reports whether anybody may take the schedule's name over.
@@ -248,7 +317,7 @@ func (c *Client) RemoveSchedule(ctx context.Context, name string) error {
 	return c.changeSchedule(ctx, name, func(change *ScheduleChange, _ time.Time) (bool, error) {
 		s := &change.Schedule
 		if s.Source != SourceHand && !s.abandoned() {
-			return false, invalid("schedule", "%q belongs to %s %s: remove it there, or pause it", name, s.Source, s.Owner)
+			return false, invalid("schedule", "%q belongs to %s: remove it there, or pause it", name, strings.TrimSpace(s.Source+" "+s.Owner))
 		}
 		change.Remove = true
 		return true, nil
