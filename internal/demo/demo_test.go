@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 // patient is how long a test waits for what must happen, on a slow machine.
-const patient = time.Minute
+const patient = 5 * time.Minute
 
 // site is a demo that runs in this test, with real HTTP and a real store.
 type site struct {
