@@ -19,7 +19,7 @@ import (
 func TestTwoPublicParsersAgree(t *testing.T) {
 	const expressions, ticks = 3000, 5
 	random := rand.New(rand.NewPCG(5, 1))
-	parser := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Extended | cron.DowOrDom)
+	parser := cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Extended | cron.DowOrDom)
 	asked := map[string]int{}
 	for range expressions {
 		text := randomCron(random)

@@ -97,10 +97,7 @@ func (f *frequency) timesText() string {
 	if f.at == nil {
 		return ""
 	}
-	var times []string
-	for _, part := range f.atParts() {
-		times = append(times, part)
-	}
+	times := f.atParts()
 	if len(times) == 0 {
 		f.problem = "the times cannot be read without running Ruby: " + original(f.at)
 		return ""
