@@ -21,20 +21,13 @@ const (
 	keepFiles = 24 * time.Hour
 )
 
-// CleanUploads is a job that removes old files, again and again: there is one
-// of it, which puts itself off after each round.
+// CleanUploads is a job that removes old files.
 type CleanUploads struct{}
 
 // Kind returns "clean_uploads".
 func (CleanUploads) Kind() string { return "clean_uploads" }
 
-// scheduleCleanUp makes sure that the one job is there.
-func (s *service) scheduleCleanUp(ctx context.Context) (*offstage.Receipt, error) {
-	return s.client.Enqueue(ctx, CleanUploads{}, offstage.Unique(offstage.UniqueRule{Mode: offstage.Skip}))
-}
-
-// cleanUploads removes what is no longer wanted, and runs again after the
-// interval.
+// cleanUploads removes what is no longer wanted.
 func (s *service) cleanUploads(ctx context.Context, _ *offstage.Job[CleanUploads]) error {
 	removed, kept, err := s.clean(ctx, time.Now().Add(-keepFiles))
 	if err != nil {
@@ -48,7 +41,7 @@ func (s *service) cleanUploads(ctx context.Context, _ *offstage.Job[CleanUploads
 	message := fmt.Sprintf("%d removed, %d kept", removed, kept)
 	offstage.Progress(ctx, int64(removed+kept), int64(removed+kept), message)
 	offstage.Logger(ctx).InfoContext(ctx, "old files are cleaned up", "removed", removed, "kept", kept)
-	return offstage.Snooze(cleanEvery)
+	return nil
 }
 
 // clean removes the files that were last written before the limit and belong to

@@ -56,7 +56,8 @@ func TestCleanUp(t *testing.T) {
 		if len(jobs) != 1 {
 			t.Fatalf("there are %d clean-ups", len(jobs))
 		}
-		return jobs[0].State == offstage.Scheduled && strings.Contains(s.get("/").body, "1 removed, 1 kept")
+		scheduled, err := s.client.Schedule(t.Context(), cleanUpSchedule)
+		return err == nil && !scheduled.NextTick.IsZero() && strings.Contains(s.get("/").body, "1 removed, 1 kept")
 	})
 }
 

@@ -8,7 +8,8 @@
 //     often down, each applied exactly once (devices.go, command.go, fleet.go).
 //   - Work that goes before other work: ten urgent jobs behind two thousand that
 //     are not (priorities.go).
-//   - Scheduled work: old uploads are cleaned up (cleanup.go).
+//   - Scheduled work: old uploads are cleaned up (cleanup.go), each month is billed
+//     once, and a page shows the schedules in words (schedules.go).
 //   - A page of jobs for whoever operates it (jobs.go, job.go).
 //
 // Web and worker may run in one process or in several that share a store and a

@@ -18,7 +18,9 @@ type overviewPage struct {
 	Devices   []string
 	LowJobs   int
 	HighJobs  int
-	CleanUp   *offstage.JobInfo // nil: no worker has scheduled it yet
+	Scheduled bool              // a worker has declared the clean-up
+	CleanNext time.Time         // when it is due; zero: not known
+	CleanUp   *offstage.JobInfo // the latest round; nil: none yet
 	CleanEach time.Duration
 	KeepFiles time.Duration
 	Workers   int
@@ -57,6 +59,12 @@ func (s *service) showOverview(w http.ResponseWriter, r *http.Request) {
 	if len(cleanUp.Jobs) > 0 {
 		page.CleanUp = &cleanUp.Jobs[0]
 	}
+	scheduled, err := s.client.Schedule(r.Context(), cleanUpSchedule)
+	if err != nil && !errors.Is(err, offstage.ErrNoSchedule) {
+		s.fail(w, r, err)
+		return
+	}
+	page.Scheduled, page.CleanNext = err == nil, scheduled.NextTick
 	stats, err := s.client.Stats(r.Context())
 	if err != nil {
 		s.fail(w, r, err)
@@ -68,17 +76,5 @@ func (s *service) showOverview(w http.ResponseWriter, r *http.Request) {
 
 // cleanUpNow is POST /cleanup: the clean-up does not wait for its time.
 func (s *service) cleanUpNow(w http.ResponseWriter, r *http.Request) {
-	receipt, err := s.scheduleCleanUp(r.Context())
-	if err == nil && receipt.Existed {
-		_, err = s.client.RunNow(r.Context(), receipt.ID)
-	}
-	var state *offstage.StateError
-	if errors.As(err, &state) && state.State == offstage.Running {
-		err = nil // it is at it already
-	}
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	s.accepted(w, r, receipt.ID, "/")
+	s.runNamed(w, r, cleanUpSchedule, "/")
 }

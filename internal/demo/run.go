@@ -165,8 +165,9 @@ func (s *service) work(ctx context.Context, cfg Config) error {
 	worker.Handle(w, s.cleanUploads)
 	billing := biller{ledger: s.ledger, devices: s.devices, url: s.devicesURL, at: func(offstage.ID, string) {}}
 	worker.Handle(w, billing.bill, worker.Retry(billRetry))
-	if _, err := s.scheduleCleanUp(ctx); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("schedule the clean-up: %w", err)
+	worker.Handle(w, s.billMonth)
+	if err := s.client.DeclareSchedules(ctx, scheduleOwner, ownSchedules()...); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("declare the schedules: %w", err)
 	}
 	ended := make(chan struct{})
 	hurried := make(chan struct{})
