@@ -16,16 +16,15 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/internal/pgtest"
 	"github.com/offstagehq/offstage/offstagetest"
 	"github.com/offstagehq/offstage/sqlite"
 	"github.com/offstagehq/offstage/status"
 	"github.com/offstagehq/offstage/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // build is a job that does what its field says.
 type build struct {

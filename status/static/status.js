@@ -60,7 +60,8 @@ class OffstageStatus extends HTMLElement {
       bar.hidden = job.state !== "running";
       if (job.progress?.total) { bar.max = job.progress.total; bar.value = job.progress.done; } else bar.removeAttribute("value");
     });
-    this.#text("message", job.progress?.message ?? "");
+    const over = ["completed", "failed", "cancelled"].includes(job.state);
+    this.#text("message", (!over && job.progress?.message) || "");
     const at = job.starts_at && new Date(job.starts_at).toLocaleTimeString();
     const ahead = job.position?.ahead ? `${job.position.more ? "More than " : ""}${job.position.ahead} before this one. ` : "";
     this.#text("place", ahead + (at ? `It is expected to start at ${at}.` : ""));
