@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"time"
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/offstagetest"
@@ -125,4 +126,13 @@ func ExampleTell() {
 	// Output:
 	// the address does not exist
 	// something went wrong on our side; it has been noted
+}
+
+// A webhook is signed so that its receiver knows from whom it is; this is the
+// example of the specification.
+func ExampleSignWebhook() {
+	signature, err := status.SignWebhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek",
+		time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
+	fmt.Println(signature, err)
+	// Output: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= <nil>
 }
