@@ -92,8 +92,6 @@ func changed(before, now JobInfo) bool {
 const (
 	followEvery = 100 * time.Millisecond
 	followSoon  = 10 * time.Millisecond // for somebody new
-	// followShare times as long as a look took, there is none.
-	followShare = 2
 )
 
 // followers share one loop of looks.
@@ -114,7 +112,9 @@ func (all *followers) loop(ctx context.Context, store Store) {
 				all.hand(chunk, infos, err)
 			}
 		}
-		all.pause(max(followEvery, followShare*time.Since(began)), followSoon)
+		// Looks take at most half of the time.
+		took := time.Since(began)
+		all.pause(max(followEvery-took, took), followSoon)
 	}
 }
 
