@@ -23,7 +23,7 @@ type redisServer struct {
 func startRedis(ctx context.Context, fsync string) (*redisServer, error) {
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
-		return nil, fmt.Errorf("Redis is needed (Debian: package redis-server): %w", err)
+		return nil, fmt.Errorf("redis-server is needed (Debian: package redis-server): %w", err)
 	}
 	text, err := exec.CommandContext(ctx, program, "--version").Output()
 	if err != nil {
