@@ -2,9 +2,11 @@ package sqlite
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/offstagehq/offstage"
+	lib "modernc.org/sqlite/lib"
 )
 
 // Finish records ended attempts in the writer's next transaction.
@@ -23,11 +25,16 @@ func (s *Store) Finish(ctx context.Context, req offstage.FinishRequest) ([]offst
 func (t *tx) finish(req offstage.FinishRequest) ([]offstage.Verdict, error) {
 	fence := fence{t: t, worker: req.Worker, claims: map[int64]*openClaim{}}
 	verdicts := make([]offstage.Verdict, len(req.Results))
-	for i := range req.Results {
-		var err error
-		if verdicts[i], err = fence.finish(&req.Results[i]); err != nil {
+	for i := 0; i < len(req.Results); {
+		together, err := fence.finishTogether(req.Results[i:], verdicts[i:])
+		if err == nil && together == 0 {
+			verdicts[i], err = fence.finish(&req.Results[i])
+			together = 1
+		}
+		if err != nil {
 			return nil, err
 		}
+		i += together
 	}
 	for _, seq := range req.Release {
 		if err := fence.release(seq); err != nil {
@@ -42,6 +49,7 @@ type fence struct {
 	t      *tx
 	worker offstage.WorkerID
 	claims map[int64]*openClaim // by seq; nil: there is no such row
+	args   []any                // of finishTogether, used again
 }
 
 // openClaim is a claim row with the runs that it names.
@@ -150,18 +158,8 @@ const sqlRecord = `INSERT INTO offstage_attempt
 (job, run, outcome, next, worker, claim, errors, lost, finished_at, ran, error, trace, result, log)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 
-// sqlRecord for what most attempts come to. Each parameter has its price.
-const sqlRecordCompleted = `INSERT INTO offstage_attempt
-(job, run, outcome, next, worker, claim, errors, lost, finished_at, ran)
-VALUES (?, ?, 1, 6, ?, ?, 0, 0, ?, ?) ON CONFLICT DO NOTHING`
-
 // record writes an attempt's end, and reports whether it is the first.
 func (t *tx) record(worker offstage.WorkerID, r *offstage.Result, next offstage.State) (bool, error) {
-	if next == offstage.Completed && r.Outcome == offstage.OutcomeCompleted && r.Started && r.Errors == 0 && r.Lost == 0 &&
-		len(r.Error)+len(r.Trace)+len(r.Value)+len(r.Log) == 0 {
-		n, err := t.exec(sqlRecordCompleted, r.Job, r.Run, worker, r.Claim, t.now, r.Ran.Microseconds())
-		return n == 1, err
-	}
 	var ran any
 	if r.Started {
 		ran = r.Ran.Microseconds()
@@ -173,6 +171,53 @@ func (t *tx) record(worker offstage.WorkerID, r *offstage.Result, next offstage.
 
 // One job by its primary key.
 const sqlHome = `SELECT queue, priority, kind FROM offstage_job WHERE id = ?`
+
+// groupRows is how many attempts one statement writes: a statement has its price.
+const groupRows = 16
+
+// sqlRecordGroup writes what most attempts come to, and fails if one of them has
+// an end already.
+var sqlRecordGroup = `INSERT INTO offstage_attempt
+(job, run, outcome, next, worker, claim, errors, lost, finished_at, ran) VALUES ` +
+	strings.Repeat("(?, ?, 1, 6, ?, ?, 0, 0, ?, ?), ", groupRows-1) + "(?, ?, 1, 6, ?, ?, 0, 0, ?, ?)"
+
+// finishTogether records the first groupRows results, if all of them are of the
+// usual kind and new. Otherwise it does nothing and answers 0.
+func (f *fence) finishTogether(results []offstage.Result, verdicts []offstage.Verdict) (int, error) {
+	if len(results) < groupRows {
+		return 0, nil
+	}
+	args := f.args[:0]
+	for i := range groupRows {
+		r := &results[i]
+		claim, err := f.claim(r.Claim)
+		if err != nil || claim == nil || claim.runs[r.Job] != r.Run || !isUsual(r) {
+			return 0, err
+		}
+		args = append(args, r.Job, r.Run, f.worker, r.Claim, f.t.now, r.Ran.Microseconds())
+	}
+	f.args = args
+	switch _, err := f.t.exec(sqlRecordGroup, args...); {
+	case codeOf(err) == lib.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return 0, nil // nothing of the statement was done
+	case err != nil:
+		return 0, err
+	}
+	for i := range groupRows {
+		verdicts[i] = offstage.Verdict{Kind: offstage.Counted, Next: offstage.Completed}
+		if err := f.t.settle(results[i].Job, results[i].UniqueKey); err != nil {
+			return 0, err
+		}
+	}
+	return groupRows, nil
+}
+
+// isUsual reports whether a result is that of a first, undisturbed attempt which
+// completed its job and said nothing.
+func isUsual(r *offstage.Result) bool {
+	return r.Outcome == offstage.OutcomeCompleted && r.Next == offstage.Completed && r.Started && r.Errors == 0 && r.Lost == 0 &&
+		len(r.Error)+len(r.Trace)+len(r.Value)+len(r.Log) == 0
+}
 
 // follow does what an attempt's end leads to.
 func (t *tx) follow(r *offstage.Result, next offstage.State) error {
