@@ -11,6 +11,7 @@ type control struct {
 	outcome Outcome
 	next    State
 	wait    time.Duration
+	key     string // for Blocked: what is waited for
 	err     error
 }
 

@@ -14,7 +14,7 @@
 //	            ▲   ▲       │  │                   ├─► failed     (gave up: needs a person)
 //	            │   └───────┘  └─► blocked         └─► cancelled
 //	            │ interrupted,       │ waits for something other than time:
-//	            │ worker lost        │ a handler, a resumed kind, its predecessor
+//	            │ worker lost        │ a handler, a resumed kind, a signal, a child
 //	            └────────────────────┘
 //
 // Every start of a job is an attempt with a run number of its own, and every

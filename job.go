@@ -41,11 +41,13 @@ type Extra struct {
 	Carry map[string]string `json:"carry,omitempty"`
 	// Tick is that of the schedule which enqueued the job; nil: none did.
 	Tick *Tick `json:"tick,omitempty"`
+	// Parent is the job that enqueued this one by [Client.EnqueueChild]; 0: none did.
+	Parent ID `json:"parent,omitempty"`
 }
 
 // Empty reports whether it carries nothing.
 func (e Extra) Empty() bool {
-	return len(e.Tags) == 0 && len(e.Metadata) == 0 && len(e.Carry) == 0 && e.Tick == nil
+	return len(e.Tags) == 0 && len(e.Metadata) == 0 && len(e.Carry) == 0 && e.Tick == nil && e.Parent == 0
 }
 
 // Facts are what a job was enqueued with. They change only by an operator's

@@ -18,12 +18,13 @@ type Memory struct {
 	facts Facts
 	turn  chan struct{} // held while the steps are recalled
 
-	mu       sync.Mutex
-	recalled bool                // guarded by mu: known is complete
-	raised   bool                // guarded by mu: the epoch is this run's
-	saved    bool                // guarded by mu: this run has remembered something
-	known    map[string]StepInfo // guarded by mu: what earlier runs remembered
-	used     map[string]stepUse  // guarded by mu: the names that this run has used
+	mu        sync.Mutex
+	recalled  bool                // guarded by mu: known is complete
+	raised    bool                // guarded by mu: the epoch is this run's
+	saved     bool                // guarded by mu: this run has remembered something
+	suspended error               // guarded by mu: what the handler was told to return, to wait
+	known     map[string]StepInfo // guarded by mu: what earlier runs remembered
+	used      map[string]stepUse  // guarded by mu: the names that this run has used
 }
 
 // stepUse says how far this run is with a step.
@@ -79,6 +80,9 @@ func (m *Memory) begin(ctx context.Context, name string, kind StepKind) (*StepIn
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.suspended != nil {
+		return nil, m.suspended // nothing more is done in this attempt
+	}
 	if use := m.used[name]; use == stepOpen || use == stepEnded {
 		return nil, fmt.Errorf("%w: %q in job %d, attempt %d", ErrStepTwice, name, m.hold.Job, m.hold.Run)
 	}

@@ -98,7 +98,7 @@ type Ending struct {
 // context meanwhile. After a cancel or a shutdown, any other error is taken as
 // the answer to it: the job is cancelled, or handed back without charge.
 func Conclude(end Ending, policy RetryPolicy) Result {
-	result := Result{Job: end.ID, Run: end.Run, Errors: end.Errors, Started: end.Started, UniqueKey: end.UniqueKey}
+	result := Result{Job: end.ID, Run: end.Run, Errors: end.Errors, Started: end.Started, UniqueKey: end.UniqueKey, Parent: end.Facts.Parent}
 	if end.Err == nil {
 		result.Outcome, result.Next = OutcomeCompleted, Completed
 		return result
@@ -108,6 +108,7 @@ func Conclude(end Ending, policy RetryPolicy) Result {
 	switch {
 	case errors.As(end.Err, &c) && c.next != Retrying:
 		result.Outcome, result.Next, result.Wait = c.outcome, c.next, c.wait
+		result.WaitKey, result.Waits = c.key, c.key
 		switch c.next {
 		case Failed:
 			result.Errors++

@@ -36,10 +36,15 @@ type TxRememberer interface {
 	// Once takes a key and reports whether it was free. Another transaction that
 	// has taken it and not ended is waited for. Keys are kept for [KeepOnce].
 	Once(ctx context.Context, key string) (first bool, err error)
+	// Signal is [Waiter.Signal] in this transaction.
+	Signal(ctx context.Context, name string, payload []byte) (SignalReport, error)
 }
 
 // KeepOnce is how long the keys of [Once] are remembered.
 const KeepOnce = 90 * 24 * time.Hour
+
+// KeepSignals is how long a signal is remembered.
+const KeepSignals = 90 * 24 * time.Hour
 
 // Hold names a running attempt and the claim under which it was started.
 type Hold struct {

@@ -22,6 +22,7 @@ type Store interface {
 	Requester
 	Queue
 	Rememberer
+	Waiter
 	Registry
 	Keeper
 	Inspector
@@ -229,15 +230,20 @@ type Result struct {
 	// Next is the job's next state: Completed, Failed, Cancelled; Retrying or
 	// Scheduled (after Wait); Ready (at once, before jobs that never started);
 	// Blocked (until Waits is resolved).
-	Next   State
-	Wait   time.Duration
-	Waits  string // for Blocked: WaitsKindUnknown or WaitsKindPaused
-	Errors int    // the counters that the next run carries
-	Lost   int
-	Ran    time.Duration // how long the handler ran; 0 with Started false
+	Next  State
+	Wait  time.Duration
+	Waits string // for Blocked: WaitsKindUnknown, WaitsKindPaused or WaitKey
+	// WaitKey, for Blocked, is a [SignalKey] or [EndKey] that the job waits for: it
+	// becomes ready when that comes, or at once if it is there. If Wait is not 0, it
+	// is scheduled after Wait instead of blocked, and becomes ready by what is first.
+	WaitKey string
+	Errors  int // the counters that the next run carries
+	Lost    int
+	Ran     time.Duration // how long the handler ran; 0 with Started false
 	// Started says that the handler was started.
 	Started   bool
 	UniqueKey []byte // as claimed; released when Next is terminal
+	Parent    ID     // as claimed; when Next is terminal, it may wait for that
 	Error     string // valid UTF-8 without NUL
 	Trace     string
 	Value     json.RawMessage // the handler's result; nil: none

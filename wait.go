@@ -20,6 +20,7 @@ type Receipt struct {
 	At time.Time
 
 	client *Client
+	parent ID // of a child: the job that enqueued it; 0: none
 }
 
 // Receipt returns a receipt for a job that was enqueued elsewhere, to wait for
@@ -30,8 +31,13 @@ func (c *Client) Receipt(id ID) *Receipt { return &Receipt{ID: id, Existed: true
 // whatever machine. A job that ended otherwise is an [EndedError], one that does
 // not exist (any more) ErrNotFound. Waiting costs one query per interval for all
 // waiters of a client together.
+//
+// In the handler that has enqueued the job by [Client.EnqueueChild], it holds no
+// slot: if the job has not ended, it returns an error for the handler to return at
+// once, and a later attempt, at no cost, comes back when it has. How the job ended
+// is remembered as a step.
 func (r *Receipt) Wait(ctx context.Context) (json.RawMessage, error) {
-	ended, err := r.client.waiting.wait(ctx, r.client.store, r.ID)
+	ended, err := r.ended(ctx)
 	switch {
 	case err != nil:
 		return nil, err
@@ -41,6 +47,15 @@ func (r *Receipt) Wait(ctx context.Context) (json.RawMessage, error) {
 		return nil, ErrNotFound
 	}
 	return nil, &EndedError{ID: r.ID, State: ended.State, Message: ended.Error}
+}
+
+// ended waits for the job's end.
+func (r *Receipt) ended(ctx context.Context) (Ended, error) {
+	execution := ExecutionFrom(ctx)
+	if r.parent != 0 && execution != nil && execution.Memory() != nil && execution.Memory().hold.Job == r.parent {
+		return r.awaitChild(ctx, execution.Memory())
+	}
+	return r.client.waiting.wait(ctx, r.client.store, r.ID)
 }
 
 // Await is [Receipt.Wait] with the result decoded into R.

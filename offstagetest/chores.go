@@ -138,6 +138,7 @@ func (s *Store) prune(limit int, now time.Time) offstage.ChoreReport {
 		}
 	}
 	s.pruneOnce(now)
+	s.pruneSignals(now)
 	report.Done += s.pruneRequests(limit, now)
 	return report
 }

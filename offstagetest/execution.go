@@ -48,7 +48,7 @@ func (x *execution) Stopping() bool { return false }
 // Complete ends the attempt in the caller's transaction.
 func (x *execution) Complete(ctx context.Context, tx offstage.Tx, value any) error {
 	result := offstage.Result{
-		Job: x.job.ID, Run: x.job.Run, Claim: x.hold.Claim, Errors: x.job.Errors, UniqueKey: x.job.UniqueKey,
+		Job: x.job.ID, Run: x.job.Run, Claim: x.hold.Claim, Errors: x.job.Errors, UniqueKey: x.job.UniqueKey, Parent: x.job.Parent,
 		Outcome: offstage.OutcomeCompleted, Next: offstage.Completed, Started: true, Ran: time.Since(x.begun),
 	}
 	if value != nil {
@@ -77,6 +77,9 @@ func (x *execution) finish(ctx context.Context, returned error) error {
 		if ended, err := x.store.Ended(ctx, x.job.ID, x.job.Run); err != nil || ended {
 			return err
 		}
+	}
+	if waits := x.memory.Suspended(); waits != nil && returned == nil {
+		returned = offstage.Fail(fmt.Errorf("the handler returned nil, though it was told to wait (%v); it must return that error", waits))
 	}
 	result := offstage.Conclude(offstage.Ending{
 		Facts: x.job.Facts, Run: x.job.Run, Errors: x.job.Errors, Lost: x.job.Lost, Err: returned, Now: time.Now(), Started: true,

@@ -59,6 +59,7 @@ func (s *Store) end(j *job, result *offstage.Result, now time.Time) offstage.Sta
 	if next.Terminal() {
 		j.state = next
 		s.release(j, now)
+		s.wakeParent(j, now)
 		s.tell(offstage.NewsAny)
 		return next
 	}
@@ -68,7 +69,7 @@ func (s *Store) end(j *job, result *offstage.Result, now time.Time) offstage.Sta
 		j.dueAt = now
 		s.makeReady(j, 0, now)
 	case offstage.Blocked:
-		s.makeBlocked(j, result.Waits)
+		s.await(j, result, now)
 	default:
 		s.makeDue(j, next, now.Add(max(result.Wait, 0)), now)
 	}

@@ -56,7 +56,7 @@ func (j *job) info() offstage.JobInfo {
 }
 
 func cloneExtra(e offstage.Extra) offstage.Extra {
-	clone := offstage.Extra{Tags: slices.Clone(e.Tags), Metadata: maps.Clone(e.Metadata), Carry: maps.Clone(e.Carry)}
+	clone := offstage.Extra{Tags: slices.Clone(e.Tags), Metadata: maps.Clone(e.Metadata), Carry: maps.Clone(e.Carry), Parent: e.Parent}
 	if e.Tick != nil {
 		tick := *e.Tick
 		clone.Tick = &tick

@@ -76,6 +76,7 @@ func (s *Store) cancel(j *job, now time.Time) {
 		j.record(&offstage.Result{Outcome: offstage.OutcomeCancelled}, offstage.Cancelled, now)
 		j.state, j.arrival, j.waits = offstage.Cancelled, 0, ""
 		s.release(j, now)
+		s.wakeParent(j, now)
 		s.tell(offstage.NewsAny)
 	}
 }
@@ -104,6 +105,7 @@ func (s *Store) remove(j *job, now time.Time) {
 		s.release(j, now)
 	}
 	j.deleted, j.arrival = true, 0
+	s.wakeParent(j, now)
 	if j.claimed == 0 {
 		delete(s.jobs, j.ID)
 	}

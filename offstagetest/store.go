@@ -22,16 +22,17 @@ import (
 type Store struct {
 	mu sync.Mutex // guards all that follows
 
-	closed bool
-	jobs   map[offstage.ID]*job
-	ids    []offstage.ID // of jobs, ascending; some are gone
-	queues map[string]*queue
-	kinds  map[string]*kind
-	due    dueHeap
-	claims map[claimKey]*claim
-	unique map[string]*holder   // by key
-	once   map[string]time.Time // keys of Once, and when they were taken
-	plans  map[string]*plan     // by name
+	closed  bool
+	jobs    map[offstage.ID]*job
+	ids     []offstage.ID // of jobs, ascending; some are gone
+	queues  map[string]*queue
+	kinds   map[string]*kind
+	due     dueHeap
+	claims  map[claimKey]*claim
+	unique  map[string]*holder   // by key
+	once    map[string]time.Time // keys of Once, and when they were taken
+	signals map[string]signal    // by name
+	plans   map[string]*plan     // by name
 	// requests are those that were made, by key.
 	requests map[string]*request
 
@@ -72,6 +73,7 @@ type job struct {
 	started  time.Time // when it was claimed
 	attempts []attempt
 	memory   memory
+	waitKey  string // while it is blocked or scheduled: what it waits for, by a key
 	progress *offstage.ProgressInfo
 	cancel   bool // it runs, and is to be cancelled
 	claimed  int  // claims that name it: while there are any, it is not forgotten
@@ -101,7 +103,7 @@ type kind struct {
 func NewStore() *Store {
 	return &Store{
 		jobs: map[offstage.ID]*job{}, queues: map[string]*queue{}, kinds: map[string]*kind{},
-		claims: map[claimKey]*claim{}, unique: map[string]*holder{}, once: map[string]time.Time{}, plans: map[string]*plan{},
+		claims: map[claimKey]*claim{}, unique: map[string]*holder{}, once: map[string]time.Time{}, signals: map[string]signal{}, plans: map[string]*plan{},
 		requests: map[string]*request{},
 		workers:  map[offstage.WorkerID]*member{}, settings: map[string][]byte{}, watchers: map[*watcher]bool{},
 	}

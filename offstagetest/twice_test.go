@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/offstagetest"
@@ -99,6 +100,15 @@ var handlers = []struct {
 			}
 		}
 		return cursor.Save(ctx)
+	}, nil},
+	{"sleeps between steps", func(ctx context.Context, job *offstage.Job[mail], b *bank) error {
+		if err := charge(ctx, b, "charge", itsKey); err != nil {
+			return err
+		}
+		if err := offstage.Sleep(ctx, "cool down", 24*time.Hour); err != nil {
+			return err
+		}
+		return charge(ctx, b, "second", itsKey)
 	}, nil},
 	{"gives up when it is not alone", func(ctx context.Context, job *offstage.Job[mail], b *bank) error {
 		if job.Run > 1 {

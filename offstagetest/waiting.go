@@ -80,6 +80,7 @@ func (s *Store) nextDue() *job {
 func (s *Store) makeReady(j *job, band int, now time.Time) {
 	s.lastArrival++
 	j.state, j.band, j.arrival, j.readyAt, j.waits = offstage.Ready, band, s.lastArrival, now, ""
+	j.waitKey = ""
 	l := &s.queueNamed(j.Queue).lanes[j.Priority][band]
 	l.places = append(l.places, place{job: j.ID, arrival: j.arrival})
 	s.tell(offstage.NewsReady)

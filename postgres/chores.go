@@ -64,7 +64,7 @@ const unblockSQL = `WITH able AS (
 	WHERE $3::int[] IS NULL OR k.id = ANY ($3::int[])
 ), page AS MATERIALIZED (
 	SELECT p.tid FROM able a CROSS JOIN LATERAL (
-		SELECT q.ctid AS tid FROM offstage.parked q WHERE q.kind = a.id AND q.reason <> 'unique'
+		SELECT q.ctid AS tid FROM offstage.parked q WHERE q.kind = a.id AND q.reason IN ('kind unknown', 'kind paused')
 		ORDER BY q.job LIMIT $2::int FOR UPDATE SKIP LOCKED
 	) p LIMIT $2::int
 ), gone AS (

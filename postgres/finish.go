@@ -133,7 +133,7 @@ func newFlush(req offstage.FinishRequest) *flush {
 // simple reports whether nothing follows from the results but that jobs end.
 func (f *flush) simple() bool {
 	return !slices.ContainsFunc(f.order, func(r *offstage.Result) bool {
-		return !r.Next.Terminal() || r.UniqueKey != nil
+		return !r.Next.Terminal() || r.UniqueKey != nil || r.Parent != 0
 	})
 }
 

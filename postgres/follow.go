@@ -42,6 +42,8 @@ JOIN offstage.job j ON j.id = u.job`
 // queueFollowUps queues what follows from the results that counted.
 func (s *Store) queueFollowUps(b *pgx.Batch, f *flush) {
 	var later, again, parked []follower
+	var waits []follower
+	var ended []string // keys of the ends of children
 	var freed []heldKey
 	f.readied = nil
 	for _, r := range f.order {
@@ -52,6 +54,11 @@ func (s *Store) queueFollowUps(b *pgx.Batch, f *flush) {
 			if r.UniqueKey != nil {
 				freed = append(freed, heldKey{r.UniqueKey, int64(r.Job)})
 			}
+			if r.Parent != 0 {
+				ended = append(ended, offstage.EndKey(r.Job))
+			}
+		case next == offstage.Blocked && r.WaitKey != "":
+			waits = append(waits, follower{Result: r})
 		case next == offstage.Blocked:
 			parked = append(parked, follower{Result: r})
 		case next != offstage.Ready && r.Wait > 0:
@@ -83,6 +90,7 @@ func (s *Store) queueFollowUps(b *pgx.Batch, f *flush) {
 		b.Queue(s.sql(parkSQL), append([]any{jobsOf(parked),
 			texts(parked, func(w *follower) (string, bool) { return w.Waits, true })}, counters(parked)...)...)
 	}
+	s.queueWaits(b, f, waits, ended)
 	s.queueFree(b, freed, func(job offstage.ID) { f.readied = append(f.readied, job) })
 }
 

@@ -237,11 +237,16 @@ func (s *Store) delete(ctx context.Context, op *operation) (offstage.State, erro
 	if err := s.freeKey(ctx, op.tx, op.job, op.key); err != nil {
 		return 0, err
 	}
+	if woken, err := s.wake(ctx, op.session, offstage.EndKey(op.Job)); err != nil {
+		return 0, err
+	} else if woken > 0 {
+		op.readied = true
+	}
 	var named bool
 	if _, err := op.session.one(ctx, s.sql(namedByClaimSQL), []any{op.job}, &named); err != nil {
 		return 0, err
 	}
-	statements := []string{dropCancelSQL, dropProgressSQL, dropStepsSQL, dropEpochSQL, dropJobSQL}
+	statements := []string{dropCancelSQL, dropProgressSQL, dropStepsSQL, dropEpochSQL, dropWaitSQL, dropJobSQL}
 	if !named {
 		statements = append(statements, dropAttemptsSQL)
 	}

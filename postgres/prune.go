@@ -68,6 +68,8 @@ const (
 	DELETE FROM offstage.cancel t USING old WHERE t.job = old.id
 ), steps AS (
 	DELETE FROM offstage.step t USING old WHERE t.job = old.id
+), waits AS (
+	DELETE FROM offstage.wait t USING old WHERE t.job = old.id
 ), epochs AS (
 	DELETE FROM offstage.epoch t USING old WHERE t.job = old.id
 ), jobs AS (
@@ -103,7 +105,7 @@ func (s *Store) prune(ctx context.Context, term int64, limit int) (report offsta
 		return report, nil
 	}
 	var last int64
-	var looked, jobs, orphans, keys, once, requests int
+	var looked, jobs, orphans, keys, once, signals, requests int
 	err = s.transactAsLeader(ctx, "prune", term, func(ctx context.Context, tx pgx.Tx) error {
 		var old string
 		if err := tx.QueryRow(ctx, s.sql(pageSQL), s.now(), p.after, limit).Scan(&last, &looked, &old); err != nil {
@@ -118,18 +120,19 @@ func (s *Store) prune(ctx context.Context, term int64, limit int) (report offsta
 		b.Queue(s.sql(pruneOrphansSQL), p.after, upTo(last, looked < limit)).QueryRow(func(row pgx.Row) error { return row.Scan(&orphans) })
 		b.Queue(s.sql(pruneKeysSQL), s.now(), limit).QueryRow(func(row pgx.Row) error { return row.Scan(&keys) })
 		b.Queue(s.sql(pruneOnceSQL), s.now(), limit, offstage.KeepOnce.Microseconds()).QueryRow(func(row pgx.Row) error { return row.Scan(&once) })
+		b.Queue(s.sql(pruneSignalsSQL), s.now(), limit, offstage.KeepSignals.Microseconds()).QueryRow(func(row pgx.Row) error { return row.Scan(&signals) })
 		b.Queue(s.sql(pruneRequestsSQL), s.now(), limit).QueryRow(func(row pgx.Row) error { return row.Scan(&requests) })
 		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
 		return report, err
 	}
-	report.Done = jobs + orphans + keys + once + requests
+	report.Done = jobs + orphans + keys + once + signals + requests
 	p.after = last
 	if looked < limit {
 		p.finish()
 	}
-	report.More = p.passing || max(keys, once, requests) >= limit
+	report.More = p.passing || max(keys, once, signals, requests) >= limit
 	return report, nil
 }
 

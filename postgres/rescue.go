@@ -147,11 +147,14 @@ func (s *Store) rescuePage(ctx context.Context, worker offstage.WorkerID, limit 
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
-		keys, n, err := s.endLost(ctx, tx, worker, lost)
+		keys, ended, n, err := s.endLost(ctx, tx, worker, lost)
 		if err != nil {
 			return err
 		}
 		rescued = n
+		if _, err := s.wake(ctx, pgxSession{tx}, ended...); err != nil {
+			return err
+		}
 		b = &pgx.Batch{}
 		s.queueFree(b, keys, func(offstage.ID) {})
 		b.Queue(s.sql(dropEndedClaimsSQL), int64(worker))
@@ -169,8 +172,7 @@ func (s *Store) rescuePage(ctx context.Context, worker offstage.WorkerID, limit 
 // worker, $3 seq, $4 job, $5 run, $6 errors, $7 lost, this time included, $10
 // outcome; one that has remembered a step had started, and lost is 1. The limit
 // $8, whose message is $9, comes first, then a wanted cancel; else the job is
-// ready at the front. It answers the unique keys of jobs that have ended, and
-// null for all others.
+// ready at the front. It answers which jobs have ended, and their unique keys.
 const endLostSQL = `WITH ended AS (
 	INSERT INTO offstage.attempt (job, worker, seq, finished_at, ran, run, outcome, next, errors, lost, error)
 	SELECT u.job, $2::bigint, CASE WHEN u.outcome = 7 THEN u.seq ELSE 0 END, t.now,
@@ -195,13 +197,13 @@ const endLostSQL = `WITH ended AS (
 ), dropped AS (
 	DELETE FROM offstage.cancel x USING ended e WHERE x.job = e.job AND e.next <> 2
 )
-SELECT e.job, CASE WHEN e.next <> 2 THEN j.uniq_key END FROM ended e LEFT JOIN offstage.job j ON j.id = e.job`
+SELECT e.job, e.next <> 2, CASE WHEN e.next <> 2 THEN j.uniq_key END FROM ended e LEFT JOIN offstage.job j ON j.id = e.job`
 
-// endLost records the ends, and returns the unique keys to free and how many
-// runs it ended.
-func (s *Store) endLost(ctx context.Context, tx pgx.Tx, worker offstage.WorkerID, lost []lostRun) (keys []heldKey, n int, err error) {
+// endLost records the ends, and returns the unique keys to free, the keys of the
+// ends of jobs, and how many runs it ended.
+func (s *Store) endLost(ctx context.Context, tx pgx.Tx, worker offstage.WorkerID, lost []lostRun) (keys []heldKey, ended []string, n int, err error) {
 	if len(lost) == 0 {
-		return nil, 0, nil
+		return nil, nil, 0, nil
 	}
 	slices.SortFunc(lost, func(a, b lostRun) int { return int(a.job - b.job) })
 	of := func(number func(*lostRun) int64) string { return ints(lost, number) }
@@ -211,19 +213,23 @@ func (s *Store) endLost(ctx context.Context, tx pgx.Tx, worker offstage.WorkerID
 		of((*lostRun).lost), offstage.MaxLost, fmt.Sprintf("%d workers in a row died while running this job", offstage.MaxLost),
 		of((*lostRun).outcome))
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	for rows.Next() {
 		var k heldKey
-		if err := rows.Scan(&k.job, &k.key); err != nil {
-			return nil, 0, err
+		var over bool
+		if err := rows.Scan(&k.job, &over, &k.key); err != nil {
+			return nil, nil, 0, err
 		}
 		n++
+		if over {
+			ended = append(ended, offstage.EndKey(offstage.ID(k.job)))
+		}
 		if k.key != nil {
 			keys = append(keys, k)
 		}
 	}
-	return keys, n, rows.Err()
+	return keys, ended, n, rows.Err()
 }
 
 // suspectSQL notes that worker $1 is about to start job $2, run $3.

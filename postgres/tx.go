@@ -140,10 +140,19 @@ func (t *txStore) Complete(ctx context.Context, worker offstage.WorkerID, r offs
 	return fault(ctx, op, t.afterwards(ctx, r), false)
 }
 
-// afterwards drops a pending cancel and frees the unique key.
+// afterwards drops a pending cancel, wakes the parent and frees the unique key.
 func (t *txStore) afterwards(ctx context.Context, r offstage.Result) error {
 	if _, err := t.tx.exec(ctx, t.store.sql(dropCancelSQL), int64(r.Job)); err != nil {
 		return err
+	}
+	if r.Parent != 0 {
+		if woken, err := t.store.wake(ctx, t.tx, offstage.EndKey(r.Job)); err != nil {
+			return err
+		} else if woken > 0 {
+			if err := t.tx.send(ctx, t.announcement()); err != nil {
+				return err
+			}
+		}
 	}
 	if r.UniqueKey == nil {
 		return nil

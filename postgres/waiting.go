@@ -142,5 +142,10 @@ func (s *Store) cancelWaiting(ctx context.Context, tx pgx.Tx, job int64, key []b
 	if _, err := own.exec(ctx, s.sql(dropCancelSQL), job); err != nil {
 		return err
 	}
+	if woken, err := s.wake(ctx, own, offstage.EndKey(offstage.ID(job))); err != nil {
+		return err
+	} else if woken > 0 {
+		s.knocker.ring()
+	}
 	return s.freeKey(ctx, tx, job, key)
 }

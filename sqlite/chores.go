@@ -60,7 +60,7 @@ const (
 	sqlProbe        = `SELECT term, worker, until, `
 	sqlProbePromote = sqlProbe + `(SELECT run_at FROM offstage_scheduled ORDER BY run_at LIMIT 1) FROM offstage_leader WHERE one = 1`
 	sqlProbePublish = sqlProbe + `(SELECT 0 FROM offstage_batch LIMIT 1) FROM offstage_leader WHERE one = 1`
-	sqlProbeUnblock = sqlProbe + `(SELECT 0 FROM offstage_parked LIMIT 1) FROM offstage_leader WHERE one = 1`
+	sqlProbeUnblock = sqlProbe + `(SELECT 0 FROM offstage_parked WHERE reason IN ('` + offstage.WaitsKindUnknown + `', '` + offstage.WaitsKindPaused + `') LIMIT 1) FROM offstage_leader WHERE one = 1`
 	sqlProbeSweep   = sqlProbe + `(SELECT 0 FROM offstage_cancel LIMIT 1) FROM offstage_leader WHERE one = 1`
 	sqlProbeRescan  = sqlProbe + `(SELECT 0 FROM offstage_claim WHERE NOT EXISTS (SELECT 1 FROM offstage_worker w WHERE w.id = worker) LIMIT 1) FROM offstage_leader WHERE one = 1`
 )

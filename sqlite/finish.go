@@ -205,7 +205,7 @@ func (f *fence) finishTogether(results []offstage.Result, verdicts []offstage.Ve
 	}
 	for i := range groupRows {
 		verdicts[i] = offstage.Verdict{Kind: offstage.Counted, Next: offstage.Completed}
-		if err := f.t.settle(results[i].Job, results[i].UniqueKey); err != nil {
+		if err := f.t.settle(results[i].Job, results[i].UniqueKey, results[i].Parent != 0); err != nil {
 			return 0, err
 		}
 	}
@@ -222,7 +222,7 @@ func isUsual(r *offstage.Result) bool {
 // follow does what an attempt's end leads to.
 func (t *tx) follow(r *offstage.Result, next offstage.State) error {
 	if next.Terminal() {
-		return t.settle(r.Job, r.UniqueKey)
+		return t.settle(r.Job, r.UniqueKey, r.Parent != 0)
 	}
 	home, err := first(t.rows(sqlHome, r.Job))
 	if err != nil || home == nil { // deleted: there is nothing to go on with
@@ -230,6 +230,8 @@ func (t *tx) follow(r *offstage.Result, next offstage.State) error {
 	}
 	w := waiting{r.Job, home.num(0), home.num(1), r.Run + 1, r.Errors, r.Lost}
 	switch {
+	case next == offstage.Blocked && r.WaitKey != "":
+		return t.await(w, home.num(2), r)
 	case next == offstage.Blocked:
 		return t.park(w, home.num(2), r.Waits)
 	case next == offstage.Ready:
@@ -242,8 +244,9 @@ func (t *tx) follow(r *offstage.Result, next offstage.State) error {
 
 const sqlUncancel = `DELETE FROM offstage_cancel WHERE job = ?`
 
-// settle clears up behind a job that has ended: its pending cancel, its key.
-func (t *tx) settle(job offstage.ID, key []byte) error {
+// settle clears up behind a job that has ended: its pending cancel, its key and,
+// if it may be a child, its parent's wait.
+func (t *tx) settle(job offstage.ID, key []byte, child bool) error {
 	cancels, err := t.pendingCancels()
 	if err != nil {
 		return err
@@ -251,6 +254,11 @@ func (t *tx) settle(job offstage.ID, key []byte) error {
 	if cancels[job] {
 		delete(cancels, job)
 		if _, err := t.exec(sqlUncancel, job); err != nil {
+			return err
+		}
+	}
+	if child {
+		if _, err := t.wake(offstage.EndKey(job)); err != nil {
 			return err
 		}
 	}

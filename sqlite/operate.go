@@ -153,7 +153,7 @@ func (t *tx) cancelWaiting(at standing) error {
 	if _, err := t.record(0, &end, offstage.Cancelled); err != nil {
 		return err
 	}
-	return t.settle(at.job, at.key)
+	return t.settle(at.job, at.key, true)
 }
 
 // The last attempt of an ended job, by its primary key: a terminal next on the
@@ -245,7 +245,7 @@ func (t *tx) erase(at standing) error {
 	if err := t.unplace(at.job); err != nil {
 		return err
 	}
-	if err := t.settle(at.job, nil); err != nil {
+	if err := t.settle(at.job, nil, true); err != nil {
 		return err
 	}
 	if len(at.key) > 0 {
@@ -257,7 +257,7 @@ func (t *tx) erase(at standing) error {
 	if err != nil {
 		return err
 	}
-	queries := []string{sqlEraseJob, sqlEraseProgress, sqlEraseSteps, sqlEraseEpoch}
+	queries := []string{sqlEraseJob, sqlEraseProgress, sqlEraseSteps, sqlEraseEpoch, sqlEraseWait}
 	if _, open := held[at.job]; !open {
 		queries = append(queries, sqlEraseAttempts)
 	}

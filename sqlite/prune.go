@@ -74,7 +74,7 @@ func findOld(ses session, cursor offstage.ID, limit int) (page prunePage, err er
 		return page, err
 	}
 	if expired == nil {
-		if expired, err = first(ses.rows(sqlOldOnce, now-offstage.KeepOnce.Microseconds())); err != nil {
+		if expired, err = first(ses.rows(sqlOldOnce, now-offstage.KeepOnce.Microseconds(), now-offstage.KeepSignals.Microseconds())); err != nil {
 			return page, err
 		}
 	}
@@ -165,7 +165,7 @@ func (t *tx) prune(page prunePage, limit int) (report offstage.ChoreReport, err 
 		if _, open := held[job]; open || !at.state.Terminal() {
 			continue
 		}
-		for _, query := range []string{sqlEraseJob, sqlEraseProgress, sqlEraseAttempts, sqlUncancel, sqlEraseSteps, sqlEraseEpoch} {
+		for _, query := range []string{sqlEraseJob, sqlEraseProgress, sqlEraseAttempts, sqlUncancel, sqlEraseSteps, sqlEraseEpoch, sqlEraseWait} {
 			if _, err := t.exec(query, job); err != nil {
 				return report, err
 			}
@@ -180,8 +180,12 @@ func (t *tx) prune(page prunePage, limit int) (report offstage.ChoreReport, err 
 	if err != nil {
 		return report, err
 	}
+	signals, err := t.exec(sqlExpireSignals, t.now-offstage.KeepSignals.Microseconds(), limit)
+	if err != nil {
+		return report, err
+	}
 	requests, err := t.exec(sqlExpiredRequests, t.now, limit)
-	report.Done += int(n + once + requests)
-	report.More = !page.end || int(max(n, once, requests)) == limit
+	report.Done += int(n + once + signals + requests)
+	report.More = !page.end || int(max(n, once, signals, requests)) == limit
 	return report, err
 }

@@ -140,5 +140,8 @@ func (t *tx) lose(c claimRow, h heldJob, blamed bool) error {
 	if counted, err := t.record(c.worker, &end, end.Next); err != nil || !counted {
 		return err
 	}
+	if end.Next.Terminal() {
+		return t.settle(h.job, end.UniqueKey, true)
+	}
 	return t.follow(&end, end.Next)
 }

@@ -166,11 +166,11 @@ func (x *txStore) Remember(ctx context.Context, hold offstage.Hold, step offstag
 	return x.run(ctx, "remember a step", func(t *tx) error { return t.remember(hold, &step) })
 }
 
-// One key by the primary key, and old ones by the index on at.
+// One key by the primary key, and old ones, or old signals, by the index on at.
 const (
 	sqlOnce       = `INSERT INTO offstage_once (key, at) VALUES (?, ?) ON CONFLICT DO NOTHING`
 	sqlExpireOnce = `DELETE FROM offstage_once WHERE key IN (SELECT key FROM offstage_once WHERE at <= ? ORDER BY at LIMIT ?)`
-	sqlOldOnce    = `SELECT 1 FROM offstage_once WHERE at <= ? LIMIT 1`
+	sqlOldOnce    = `SELECT 1 FROM offstage_once WHERE at <= ? UNION ALL SELECT 1 FROM offstage_signal WHERE at <= ? LIMIT 1`
 )
 
 // Once takes a key with the caller's transaction.

@@ -17,7 +17,7 @@ type taken struct {
 func (t taken) ended(outcome offstage.Outcome, next offstage.State) offstage.Result {
 	return offstage.Result{
 		Job: t.ID, Run: t.Run, Claim: t.claim, Outcome: outcome, Next: next,
-		Errors: t.Errors, Lost: t.Lost, Started: true, Ran: time.Second, UniqueKey: t.UniqueKey,
+		Errors: t.Errors, Lost: t.Lost, Started: true, Ran: time.Second, UniqueKey: t.UniqueKey, Parent: t.Parent,
 	}
 }
 

@@ -13,12 +13,21 @@ import (
 // transaction that did not commit.
 var errNotCommitted = errors.New("the handler called Complete, and its transaction did not commit")
 
+// swallowedError is a wait that a handler did not return. It is hidden from whoever
+// looks for a wait in the handler's error.
+type swallowedError struct{ wait error }
+
+func (e swallowedError) Error() string { return e.wait.Error() }
+
 // conclude makes a result of how an attempt ended and passes it on to be
 // recorded.
 func (e *engine) conclude(work context.Context, a *attempt, execution *execution, out *output) {
 	asked, logged := execution.finish()
 	if err := checkResult(out.value); err != nil && out.err == nil {
 		out.err = offstage.Fail(err)
+	}
+	if waits := execution.suspended(); waits != nil && out.err == nil {
+		out.err = fmt.Errorf("the handler returned nil, though it was told to wait (%w); it must return that error", swallowedError{waits})
 	}
 	if !asked {
 		result := a.conclude(out, execution.lost())

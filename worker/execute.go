@@ -74,7 +74,7 @@ func sameRank(a, b *attempt) bool {
 func refuse(a *attempt) (offstage.Result, bool) {
 	job := a.job
 	result := offstage.Result{
-		Job: job.ID, Run: job.Run, Errors: job.Errors, Lost: job.Lost, UniqueKey: job.UniqueKey,
+		Job: job.ID, Run: job.Run, Errors: job.Errors, Lost: job.Lost, UniqueKey: job.UniqueKey, Parent: job.Parent,
 		Outcome: offstage.OutcomeInterrupted, Next: offstage.Blocked,
 	}
 	switch {

@@ -48,6 +48,16 @@ func (x *execution) Memory() *offstage.Memory {
 // Stopping reports whether the worker stops.
 func (x *execution) Stopping() bool { return x.engine.isStopping() }
 
+// suspended returns the wait that the handler was told to return, if any.
+func (x *execution) suspended() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.memory == nil {
+		return nil
+	}
+	return x.memory.Suspended()
+}
+
 // lost is how many workers have died in a row before this attempt's end, without
 // progress.
 func (x *execution) lost() int {
@@ -154,7 +164,7 @@ func (x *execution) Complete(ctx context.Context, tx offstage.Tx, value any) err
 func (x *execution) completion(value any) (offstage.Result, error) {
 	job := &x.attempt.job
 	result := offstage.Result{
-		Job: job.ID, Run: job.Run, Claim: x.attempt.claim.seq, Errors: job.Errors, UniqueKey: job.UniqueKey,
+		Job: job.ID, Run: job.Run, Claim: x.attempt.claim.seq, Errors: job.Errors, UniqueKey: job.UniqueKey, Parent: job.Parent,
 		Outcome: offstage.OutcomeCompleted, Next: offstage.Completed, Started: true,
 	}
 	if value != nil {

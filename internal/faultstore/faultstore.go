@@ -179,6 +179,26 @@ func (s *Store) Remember(ctx context.Context, hold offstage.Hold, step offstage.
 	return err
 }
 
+// Signal is the contract's.
+func (s *Store) Signal(ctx context.Context, name string, payload []byte) (offstage.SignalReport, error) {
+	return call(ctx, s, "Signal", func() (offstage.SignalReport, error) { return s.Store.Signal(ctx, name, payload) })
+}
+
+// FindSignal is the contract's.
+func (s *Store) FindSignal(ctx context.Context, name string) ([]byte, bool, error) {
+	found := false
+	payload, err := call(ctx, s, "FindSignal", func() (payload []byte, err error) {
+		payload, found, err = s.Store.FindSignal(ctx, name)
+		return payload, err
+	})
+	return payload, found && err == nil, err
+}
+
+// RememberChild is the contract's.
+func (s *Store) RememberChild(ctx context.Context, hold offstage.Hold, name string, job offstage.NewJob, raise bool) (offstage.ID, error) {
+	return call(ctx, s, "RememberChild", func() (offstage.ID, error) { return s.Store.RememberChild(ctx, hold, name, job, raise) })
+}
+
 // Register is the contract's.
 func (s *Store) Register(ctx context.Context, info offstage.WorkerInfo) (offstage.WorkerID, error) {
 	return call(ctx, s, "Register", func() (offstage.WorkerID, error) { return s.Store.Register(ctx, info) })

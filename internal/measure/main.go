@@ -30,6 +30,8 @@ var measurements = []measurement{
 	{"narrow", "1,000 slots, 50 queues, 2 database connections: every promise holds", false, measureNarrow},
 	{"killed", "a worker killed with 100 running jobs: all run again within 10 s, none finishes twice", false, measureKilled},
 	{"priority", "2,000 low jobs, then 10 high: own pool within 100 ms, shared pool strictly first", false, measurePriority},
+	{"steps", "what it costs to remember a step, and to save a cursor", false, measureSteps},
+	{"waits", "100,000 jobs that sleep or wait: no slot, no claim, no growth of the claim; each wakes within 1 s", false, measureWaits},
 	{"outage", "the server stopped twice under load, once for 20 s: nothing lost, cancelled or run twice", true, measureOutage},
 }
 
