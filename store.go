@@ -159,6 +159,9 @@ type ClaimRequest struct {
 	Worker WorkerID
 	Seq    int64 // chosen by the worker before it sends; never used twice
 	Pools  []PoolRequest
+	// NoSuspects leaves suspects (Lost ≥ SuspectLost) to other workers: this one
+	// has one already.
+	NoSuspects bool
 	// Sweep asks for a look past the store's own hints at what is exhausted:
 	// jobs that a hint hides are found and moved to the front. Stores without
 	// hints ignore it.

@@ -38,7 +38,7 @@ func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.
 	taken, answer := &claim{}, offstage.Claim{Seq: req.Seq}
 	for i, pool := range req.Pools {
 		for range pool.Slots {
-			j := s.first(pool.Queues)
+			j := s.first(pool.Queues, req.NoSuspects)
 			if j == nil {
 				break
 			}
@@ -54,8 +54,9 @@ func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.
 	return answer, nil
 }
 
-// first returns the ready job that comes first in these queues, or nil.
-func (s *Store) first(queues []string) *job {
+// first returns the ready job that comes first in these queues, perhaps among
+// those that are no suspects, or nil.
+func (s *Store) first(queues []string, noSuspects bool) *job {
 	for _, name := range queues {
 		q := s.queues[name]
 		if q == nil || q.paused {
@@ -63,7 +64,7 @@ func (s *Store) first(queues []string) *job {
 		}
 		for priority := range q.lanes {
 			for band := range q.lanes[priority] {
-				if j := s.head(&q.lanes[priority][band]); j != nil {
+				if j := s.head(&q.lanes[priority][band], noSuspects); j != nil {
 					return j
 				}
 			}

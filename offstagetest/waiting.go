@@ -22,13 +22,16 @@ type lane struct {
 	places []place
 }
 
-// head returns the first ready job, or nil.
-func (s *Store) head(l *lane) *job {
-	for len(l.places) > 0 {
-		if j := s.at(l.places[0]); j != nil {
+// head returns the first ready job, perhaps among those that are no suspects, or
+// nil.
+func (s *Store) head(l *lane, noSuspects bool) *job {
+	for len(l.places) > 0 && s.at(l.places[0]) == nil {
+		l.places = l.places[1:]
+	}
+	for _, place := range l.places {
+		if j := s.at(place); j != nil && !(noSuspects && j.lost >= offstage.SuspectLost) {
 			return j
 		}
-		l.places = l.places[1:]
 	}
 	return nil
 }

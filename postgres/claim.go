@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ import (
 //
 // $1 time, $2 worker, $3 seq, $4 slots of each pool; for each stretch $5 its
 // pool, $6 queue, $7 first and $8 last lane, $9 and $10 the key in the first lane
-// after which it begins.
+// after which it begins; $11 the most deaths that a job may have behind it.
 //
 // The first row is a header: the snapshot in extra, paused queues in args. Then
 // come the jobs in the order in which they were picked; facts are null if gone.
@@ -36,7 +37,7 @@ const claimSQL = `WITH picked AS MATERIALIZED (
 		CROSS JOIN LATERAL (
 			SELECT r.ctid AS tid, r.lane, r.xid, r.job, r.run, r.errors, r.lost
 			FROM offstage.ready r
-			WHERE r.queue = s.queue AND (r.lane, r.xid, r.job) > (s.first, s.xid, s.job) AND r.lane <= s.last
+			WHERE r.queue = s.queue AND (r.lane, r.xid, r.job) > (s.first, s.xid, s.job) AND r.lane <= s.last AND r.lost <= $11::int
 				AND r.xmax IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid
 			ORDER BY r.lane, r.xid, r.job
 			LIMIT pool.slots FOR UPDATE SKIP LOCKED
@@ -167,7 +168,16 @@ func (p *fetchPlan) params(now any) []any {
 		of(func(st *stretch) int64 { return int64(st.last) }),
 		of(func(st *stretch) int64 { return int64(st.after.xid) }),
 		of(func(st *stretch) int64 { return st.after.job }),
+		p.mostLost(),
 	}
+}
+
+// mostLost is how many workers in a row may have died of a job that is taken.
+func (p *fetchPlan) mostLost() int {
+	if p.NoSuspects {
+		return offstage.SuspectLost - 1
+	}
+	return math.MaxInt32
 }
 
 // late returns the parameters of moveLateSQL.
@@ -286,6 +296,9 @@ func (s *Store) learnFrom(plan *fetchPlan, got *fetched) (late bool) {
 	}
 	seen := map[int32][]sight{}
 	for i, st := range plan.stretches {
+		if plan.NoSuspects {
+			break // what was left to others must not be hidden
+		}
 		end := last[st.pool]
 		switch {
 		case taken[st.pool] < plan.Pools[st.pool].Slots || end != nil && i+1 < end.nr:

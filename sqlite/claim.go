@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -25,7 +26,11 @@ func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.
 		if err := t.mustLive(req.Worker); err != nil {
 			return err
 		}
-		held, jobs, err := t.takeAll(req.Pools)
+		most := math.MaxInt32 // of the deaths that a job may have behind it
+		if req.NoSuspects {
+			most = offstage.SuspectLost - 1
+		}
+		held, jobs, err := t.takeAll(req.Pools, most)
 		if err != nil || len(held) == 0 {
 			return err
 		}
@@ -77,8 +82,9 @@ func (t *tx) addClaim(worker offstage.WorkerID, seq int64, held []heldJob) error
 	return err
 }
 
-// takeAll takes jobs for each pool by the order of its queues.
-func (t *tx) takeAll(pools []offstage.PoolRequest) (held []heldJob, jobs []offstage.ClaimedJob, err error) {
+// takeAll takes jobs for each pool by the order of its queues, of which at most
+// so many workers have died.
+func (t *tx) takeAll(pools []offstage.PoolRequest, most int) (held []heldJob, jobs []offstage.ClaimedJob, err error) {
 	known, err := t.known()
 	if err != nil {
 		return nil, nil, err
@@ -98,7 +104,7 @@ func (t *tx) takeAll(pools []offstage.PoolRequest) (held []heldJob, jobs []offst
 				continue
 			}
 			n := len(held)
-			if held, jobs, err = t.take(known, queue, p, slots, held, jobs); err != nil {
+			if held, jobs, err = t.take(known, queue, p, slots, most, held, jobs); err != nil {
 				return nil, nil, err
 			}
 			slots -= len(held) - n
@@ -138,19 +144,19 @@ func (t *tx) fullQueues(pools []offstage.PoolRequest) (map[int64]bool, error) {
 const sqlFirstReady = `SELECT r.priority, r.band, r.seq, r.job, r.run, r.errors, r.lost,
 j.kind, j.priority, CASE WHEN octet_length(j.args) <= 8192 THEN j.args END, j.max_attempts, j.timeout, j.created_at, j.uniq_key, j.extra
 FROM offstage_ready r LEFT JOIN offstage_job j ON j.id = r.job
-WHERE r.queue = ? ORDER BY r.priority, r.band, r.seq LIMIT ?`
+WHERE r.queue = ? AND r.lost <= ? ORDER BY r.priority, r.band, r.seq LIMIT ?`
 
 // What sqlFirstReady gave: a range at the front of the queue.
-const sqlTakeReady = `DELETE FROM offstage_ready WHERE queue = ? AND (priority, band, seq) <= (?, ?, ?)`
+const sqlTakeReady = `DELETE FROM offstage_ready WHERE queue = ? AND lost <= ? AND (priority, band, seq) <= (?, ?, ?)`
 
 // take takes up to slots jobs from the front of one queue and appends them.
-func (t *tx) take(known *names, queue *line, pool, slots int, held []heldJob, jobs []offstage.ClaimedJob) ([]heldJob, []offstage.ClaimedJob, error) {
+func (t *tx) take(known *names, queue *line, pool, slots, most int, held []heldJob, jobs []offstage.ClaimedJob) ([]heldJob, []offstage.ClaimedJob, error) {
 	cancels, err := t.pendingCancels()
 	if err != nil {
 		return nil, nil, err
 	}
 	var priority, band, seq any
-	for r, err := range t.rows(sqlFirstReady, queue.id, slots) {
+	for r, err := range t.rows(sqlFirstReady, queue.id, most, slots) {
 		if err != nil {
 			return nil, nil, err
 		}
@@ -166,7 +172,7 @@ func (t *tx) take(known *names, queue *line, pool, slots int, held []heldJob, jo
 	if seq == nil {
 		return held, jobs, nil
 	}
-	_, err = t.exec(sqlTakeReady, queue.id, priority, band, seq)
+	_, err = t.exec(sqlTakeReady, queue.id, most, priority, band, seq)
 	return held, jobs, err
 }
 

@@ -23,6 +23,7 @@ var claimCases = []Case{
 	{"claim/deleted job", "A deleted job is not claimed, or is marked as missing.", claimDeleted},
 	{"claim/ended context", "With a context that has ended, a claim takes nothing.", claimEndedContext},
 	{"claim/sweep", "A claim that looks past the store's hints takes the same jobs in the same order.", claimSweep},
+	{"claim/no suspects", "A claim can leave suspects to others; they stay where they are, and are found.", claimNoSuspects},
 	{"claim/concurrent", "Many workers on several handles claim at once: each job goes to exactly one of them.", claimConcurrent},
 }
 
@@ -167,6 +168,20 @@ func claimSweep(r *rig) {
 	same(r, "order", idsOf(w.claimAs(sweep)), []offstage.ID{ids[1], ids[0]})
 	same(r, "order", idsOf(w.claimAs(sweep)), ids[2:])
 	same(r, "claimed when there are none", len(w.claimAs(sweep)), 0)
+}
+
+func claimNoSuspects(r *rig) {
+	suspects := r.suspects(2)
+	w := r.worker()
+	picky := offstage.ClaimRequest{Pools: []offstage.PoolRequest{pool(2, offstage.DefaultQueue)}, NoSuspects: true}
+	for range 3 {
+		others := r.insert(echo(), echoIn(offstage.DefaultQueue, 1), echo())
+		same(r, "claimed", idsOf(w.claimAs(picky)), []offstage.ID{others[1], others[0]})
+		same(r, "claimed then", idsOf(w.claimAs(picky)), others[2:])
+		same(r, "claimed when there are suspects alone", len(w.claimAs(picky)), 0)
+	}
+	r.wantState(offstage.Ready, suspects...)
+	same(r, "claimed by another", idsOf(r.worker().take(2)), suspects)
 }
 
 func claimConcurrent(r *rig) {

@@ -44,7 +44,7 @@ func (e *engine) start(work context.Context, batch []*attempt) {
 			e.startRank(work, rank).Wait()
 			rank = rank[len(rank):]
 		}
-		if result, refused := refuse(a); refused {
+		if result, refused := e.refuse(a); refused {
 			e.end(a, nil, result)
 			continue
 		}
@@ -70,8 +70,9 @@ func sameRank(a, b *attempt) bool {
 	return a.pool == b.pool && a.job.Queue == b.job.Queue && a.job.Priority == b.job.Priority
 }
 
-// refuse returns the end of a job that must not start.
-func refuse(a *attempt) (offstage.Result, bool) {
+// refuse returns the end of a job that must not start. One suspect at a time may:
+// the place is then the attempt's until it is over.
+func (e *engine) refuse(a *attempt) (offstage.Result, bool) {
 	job := a.job
 	result := offstage.Result{
 		Job: job.ID, Run: job.Run, Errors: job.Errors, Lost: job.Lost, UniqueKey: job.UniqueKey, Parent: job.Parent,
@@ -86,10 +87,29 @@ func refuse(a *attempt) (offstage.Result, bool) {
 		result.Waits, result.Error = offstage.WaitsKindPaused, fmt.Sprintf("the kind %q is paused", job.Kind)
 	case a.kind == nil:
 		result.Waits, result.Error = offstage.WaitsKindUnknown, fmt.Sprintf("no handler for the kind %q here", job.Kind)
+	case job.Lost >= offstage.SuspectLost && !e.suspect():
+		result.Next, result.Error = offstage.Ready, "workers have died of this job, and of another that runs here"
 	default:
 		return result, false
 	}
 	return result, true
+}
+
+// suspect takes the place of the one suspect that may run here, if it is free.
+func (e *engine) suspect() bool {
+	select {
+	case e.suspects <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// acquit frees the place of the suspect. Those that were left to others may be
+// taken now.
+func (e *engine) acquit() {
+	<-e.suspects
+	e.look()
 }
 
 // execute runs one attempt under base. What follows it is deferred, since a
@@ -99,14 +119,16 @@ func (e *engine) execute(base, work context.Context, a *attempt) {
 	e.book.arm(a, cancel)
 	var out output
 	execution := e.newExecution(a)
+	suspect := a.job.Lost >= offstage.SuspectLost
 	defer func() {
 		a.enter()
 		a.cancel(nil)
 		e.conclude(work, a, execution, &out)
+		if suspect {
+			e.acquit()
+		}
 	}()
-	done, err := e.prepare(ctx, a)
-	defer done()
-	if err != nil {
+	if err := e.prepare(ctx, a, suspect); err != nil {
 		out.err, out.cause = err, err
 		return
 	}
@@ -134,35 +156,24 @@ func (a *attempt) enter() {
 	}
 }
 
-// prepare waits until the attempt may start: its turn, if it is a suspect, its
-// arguments, and a valid lease. An error says that it will not start. done must
-// be called when the attempt is over.
-func (e *engine) prepare(ctx context.Context, a *attempt) (done func(), err error) {
-	done = func() {}
-	suspect := a.job.Lost >= offstage.SuspectLost
-	if suspect {
-		a.enter()
-		select {
-		case e.suspects <- struct{}{}:
-			done = func() { <-e.suspects }
-		case <-ctx.Done():
-		case <-e.stopping:
-		}
-	}
+// prepare waits until the attempt may start: for its arguments and a valid lease,
+// and a suspect until the store knows its name. An error says that it will not
+// start.
+func (e *engine) prepare(ctx context.Context, a *attempt, suspect bool) error {
 	if a.job.ArgsDeferred && e.mayStart(ctx) == nil {
 		a.enter()
 		if err := e.loadArgs(ctx, a); err != nil {
-			return done, err
+			return err
 		}
 	}
 	wait := backoff{first: 50 * time.Millisecond, last: time.Second}
 	for named := !suspect; ; {
 		if err := e.mayStart(ctx); err != nil {
-			return done, err
+			return err
 		}
 		ok, changed := e.lease.valid(a.claim.session)
 		if ok && named {
-			return done, nil
+			return nil
 		}
 		a.enter()
 		if ok {

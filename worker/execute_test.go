@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -289,11 +290,56 @@ func TestSuspectsRunOneAtATime(t *testing.T) {
 		if got := strings.Join(seen.all(), " "); got != "begin other" && got != "other begin" {
 			t.Errorf("after a second: %s; want one suspect and the other job", got)
 		}
-		tick(4 * time.Minute)
+		tick(3 * time.Minute)
 		if got := strings.ReplaceAll(strings.Join(seen.all(), " "), "other ", ""); got != "begin end begin end begin end" {
 			t.Errorf("suspects ran as %s", got)
 		}
 		r.endWell()
+	})
+}
+
+func TestSuspectsAreLeftToOtherWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		var rigs []*rig
+		var mu sync.Mutex
+		running := map[int]int{}
+		for i := range 3 {
+			r := newRig(t, store, worker.Config{})
+			worker.Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
+				mu.Lock()
+				running[i]++
+				mu.Unlock()
+				tick(time.Minute)
+				return nil
+			})
+			rigs = append(rigs, r)
+		}
+		var ids []offstage.ID
+		for range 4 {
+			ids = append(ids, rigs[0].enqueue(task{}))
+		}
+		for range offstage.SuspectLost {
+			die(t, store)
+		}
+		for _, r := range rigs {
+			r.run()
+		}
+		tick(2 * time.Second)
+		if len(running) != 3 {
+			t.Errorf("after two seconds suspects run in %v; want one in each worker", running)
+		}
+		claims := store.count("Claim")
+		tick(30 * time.Second)
+		if n := store.count("Claim") - claims; n > 100 {
+			t.Errorf("%d claims while every worker had a suspect", n)
+		}
+		for _, id := range ids {
+			rigs[0].await(id, offstage.Completed)
+		}
+		for _, r := range rigs {
+			r.endWell()
+		}
 	})
 }
 

@@ -165,7 +165,7 @@ func (e *engine) fetch(work context.Context, s *session, free []int) {
 	f := e.fetcher
 	asked, poolOf := requests(e.config.Pools, free)
 	e.seq++
-	request := offstage.ClaimRequest{Worker: s.id, Seq: e.seq, Pools: asked, Sweep: f.looks.take()}
+	request := offstage.ClaimRequest{Worker: s.id, Seq: e.seq, Pools: asked, Sweep: f.looks.take(), NoSuspects: len(e.suspects) > 0}
 	e.book.begin(request.Seq)
 	call, cancel := f.patience.limit(work)
 	claim, err := e.store.Claim(call, request)

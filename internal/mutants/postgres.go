@@ -143,6 +143,13 @@ var ofPostgres = []mutant{
 		pkg:  "./postgres", test: `TestStore/pg\d+/rescue/suspects`,
 	},
 	{
+		name: "PostgreSQL: suspects that were left to others are hidden from them",
+		file: "postgres/claim.go",
+		old:  "\t\tif plan.NoSuspects {\n",
+		new:  "\t\tif plan.NoSuspects && false {\n",
+		pkg:  "./postgres", test: `TestStore/pg\d+/claim/no_suspects`,
+	},
+	{
 		name: "PostgreSQL: two pools of one fetch get the same job",
 		file: "postgres/claim.go",
 		old:  "\n\t\t\t\tAND r.xmax IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid",

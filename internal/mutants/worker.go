@@ -124,8 +124,8 @@ var ofEngine = []mutant{
 	{
 		name: "suspects run together",
 		file: "worker/execute.go",
-		old:  "\tsuspect := a.job.Lost >= offstage.SuspectLost\n",
-		new:  "\tsuspect := a.job.Lost >= 99\n",
+		old:  "\tcase job.Lost >= offstage.SuspectLost && !e.suspect():\n",
+		new:  "\tcase job.Lost >= 99 && !e.suspect():\n",
 		pkg:  "./worker", test: "TestSuspectsRunOneAtATime",
 	},
 	{
@@ -134,6 +134,20 @@ var ofEngine = []mutant{
 		old:  "\tfor named := !suspect; ; {",
 		new:  "\tfor named := true; ; {",
 		pkg:  "./worker", test: "TestSuspectsThatWaitForTheirTurnAreNotBlamed",
+	},
+	{
+		name: "a worker that has a suspect takes those of others as well",
+		file: "worker/fetch.go",
+		old:  "NoSuspects: len(e.suspects) > 0}",
+		new:  "NoSuspects: false}",
+		pkg:  "./worker", test: "TestSuspectsAreLeftToOtherWorkers",
+	},
+	{
+		name: "suspects that were left are not looked for again",
+		file: "worker/execute.go",
+		old:  "\t<-e.suspects\n\te.look()",
+		new:  "\t<-e.suspects",
+		pkg:  "./worker", test: "TestSuspectsRunOneAtATime",
 	},
 	{
 		name: "the job of a deaf handler is not handed back",
