@@ -27,23 +27,31 @@ func TestEngineOutlivesHours(t *testing.T) {
 			return store
 		},
 	}
-	for name, open := range stores {
-		for _, class := range []offstage.FaultClass{offstage.FaultDown, offstage.FaultUnknown, offstage.FaultBusy} {
-			t.Run(name+"/"+class.String(), func(t *testing.T) {
-				path := filepath.Join(t.TempDir(), "jobs.db")
-				synctest.Test(t, func(t *testing.T) {
-					store := open(t, path)
-					outliveHours(t, store, class)
-					if err := store.Close(); err != nil {
-						t.Error(err)
-					}
-				})
+	outages := []struct {
+		store string
+		class offstage.FaultClass
+		lasts time.Duration
+	}{
+		{"memory", offstage.FaultDown, 3 * time.Hour},
+		{"memory", offstage.FaultBusy, 20 * time.Minute},
+		{"sqlite", offstage.FaultUnknown, 2 * time.Hour},
+		{"sqlite", offstage.FaultDown, 20 * time.Minute},
+	}
+	for _, outage := range outages {
+		t.Run(outage.store+"/"+outage.class.String(), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "jobs.db")
+			synctest.Test(t, func(t *testing.T) {
+				store := stores[outage.store](t, path)
+				outliveHours(t, store, outage.class, outage.lasts)
+				if err := store.Close(); err != nil {
+					t.Error(err)
+				}
 			})
-		}
+		})
 	}
 }
 
-func outliveHours(t *testing.T, store offstage.Store, class offstage.FaultClass) {
+func outliveHours(t *testing.T, store offstage.Store, class offstage.FaultClass, lasts time.Duration) {
 	faulty := faultstore.Wrap(store)
 	client := offstage.NewClient(store)
 	seen := &witness{running: map[offstage.ID]int{}}
@@ -51,7 +59,7 @@ func outliveHours(t *testing.T, store offstage.Store, class offstage.FaultClass)
 		worker.Handle(w, seen.handle, worker.Retry(offstage.RetryPolicy{Backoff: func(int) time.Duration { return time.Second }}))
 	}, faulty, faulty)
 	var ids []offstage.ID
-	for _, hours := range []time.Duration{1, 3} {
+	for _, lasts := range []time.Duration{10 * time.Second, lasts} {
 		for i := range 10 {
 			receipt, err := client.Enqueue(t.Context(), work{N: i}, offstage.After(time.Duration(i)*time.Second))
 			if err != nil {
@@ -61,7 +69,7 @@ func outliveHours(t *testing.T, store offstage.Store, class offstage.FaultClass)
 		}
 		<-time.After(2 * time.Second)
 		faulty.Break(faultstore.Fault{Mode: faultstore.Before, Class: class})
-		<-time.After(hours * time.Hour)
+		<-time.After(lasts)
 		if faulty.Heal() == 0 {
 			t.Error("the outage struck nobody")
 		}

@@ -79,7 +79,7 @@ func (m mutant) faulty() (string, error) {
 }
 
 // patience is how long a test may take: one that hangs has caught its fault.
-const patience = time.Minute
+const patience = 30 * time.Second
 
 // run runs the mutant's test and reports whether it failed.
 func (m mutant) run(ctx context.Context, flags ...string) (out []byte, failed bool, err error) {
