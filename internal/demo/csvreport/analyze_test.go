@@ -155,7 +155,7 @@ func (g *generator) Read(p []byte) (int, error) {
 	return g.buffer.Read(p)
 }
 
-// The whole way of an upload keeps its memory whatever the length: what is allocated for 50 MB is hardly more than for
+// The whole way of an upload keeps its memory whatever the length: what is allocated for 11 MB is hardly more than for
 // 1 MB, apart from the numbers too long for the fast path, which leave garbage but nothing that stays.
 func TestConstantMemory(t *testing.T) {
 	if testing.Short() {
