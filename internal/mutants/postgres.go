@@ -5,15 +5,15 @@ var ofPostgres = []mutant{
 	{
 		name: "PostgreSQL: no claim check",
 		file: "postgres/finish.go",
-		old:  "\t)) IS TRUE\n\tON CONFLICT",
-		new:  "\t)) IS NOT NULL\n\tON CONFLICT",
+		old:  "\t)) IS TRUE`\n",
+		new:  "\t)) IS NOT NULL`\n",
 		pkg:  "./postgres", test: `TestStore/pg\d+/fence/wrong_worker`,
 	},
 	{
 		name: "PostgreSQL: no attempt check",
 		file: "postgres/finish.go",
-		old:  "ON CONFLICT (job, run) DO NOTHING RETURNING job, run, next\n), dropped",
-		new:  "ON CONFLICT (job, run) DO UPDATE SET outcome = excluded.outcome, next = excluded.next RETURNING job, run, next\n), dropped",
+		old:  "recordHead + ` ON CONFLICT (job, run) DO NOTHING` + recordTail",
+		new:  "recordHead + ` ON CONFLICT (job, run) DO UPDATE SET outcome = excluded.outcome, next = excluded.next` + recordTail",
 		pkg:  "./postgres", test: `TestStore/pg\d+/fence/another_end`,
 	},
 	{
