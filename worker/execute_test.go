@@ -335,9 +335,11 @@ func TestSuspectsAreLeftToOtherWorkers(t *testing.T) {
 			r.run()
 		}
 		tick(2 * time.Second)
+		mu.Lock()
 		if len(running) != 3 {
 			t.Errorf("after two seconds suspects run in %v; want one in each worker", running)
 		}
+		mu.Unlock()
 		claims := store.count("Claim")
 		tick(30 * time.Second)
 		if n := store.count("Claim") - claims; n > 100 {
