@@ -173,8 +173,8 @@ var ofPostgres = []mutant{
 	{
 		name: "PostgreSQL: a transaction with the latest number is not watched",
 		file: "postgres/promote.go",
-		old:  "SELECT pg_current_snapshot()::text, pg_current_xact_id(),",
-		new:  "SELECT pg_current_snapshot()::text, pg_snapshot_xmax(pg_current_snapshot()),",
+		old:  "pg_current_snapshot()::text, pg_current_xact_id(),",
+		new:  "pg_current_snapshot()::text, pg_snapshot_xmax(pg_current_snapshot()),",
 		pkg:  "./postgres", test: "TestAScheduledJobThatIsCommittedLateIsPromoted",
 	},
 	{
