@@ -97,8 +97,9 @@ func (e *evidence) checkNeighbour(s *story) {
 	for i := n - 1; i >= 0 && deaths < offstage.MaxLost; i-- {
 		switch a := s.listed.Attempts[i]; a.Outcome {
 		case offstage.OutcomeLost:
-			deaths++
-			e.checkBlame(s, a)
+			if deaths++; deaths == 1 {
+				e.checkBlame(s, a)
+			}
 		case offstage.OutcomeInterrupted: // neither a death nor progress
 		default:
 			i = 0
@@ -112,9 +113,9 @@ func (e *evidence) checkNeighbour(s *story) {
 // suspected is how many workers in a row have to die for a job to be a suspect.
 const suspected = 2
 
-// checkBlame holds one of the deaths that an ordinary job was blamed for against
-// what its worker did: it must have been running there, with no other suspect
-// once it was one itself.
+// checkBlame holds the death that an ordinary job failed by against what its worker
+// did: it must have been running there, or about to be, with no other suspect. The
+// deaths before only made it a suspect; they count against all that a worker held.
 func (e *evidence) checkBlame(s *story, a history.Attempt) {
 	for _, r := range s.runs {
 		if r.number != a.Run {
@@ -128,7 +129,9 @@ func (e *evidence) checkBlame(s *story, a history.Attempt) {
 		}
 		return
 	}
-	e.breach(s, neighbour, "it was taken for poison by the loss of run %d, which was never started", a.Run)
+	if !s.named[a.Run] {
+		e.breach(s, neighbour, "it was taken for poison by the loss of run %d, which was never started", a.Run)
+	}
 }
 
 // company lists the other suspects that were running in the run's process at

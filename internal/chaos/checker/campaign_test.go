@@ -140,11 +140,19 @@ func TestNeighbours(t *testing.T) {
 			s.list(job)
 		},
 	}.run(t, neighbour)
-	cases{"three workers were killed under it": func(s *scene) {
-		s.sent(0, quick)
-		s.dies(1, false, "u", "v", "w")
-		s.list(blamed)
-	}}.run(t)
+	cases{
+		"three workers were killed under it": func(s *scene) {
+			s.sent(0, quick)
+			s.dies(1, false, "u", "v", "w")
+			s.list(blamed)
+		},
+		"the third was killed just before its start": func(s *scene) {
+			s.sent(0, quick)
+			s.dies(1, false, "u", "v")
+			s.at(3000, "w", history.Event{What: history.Naming, Job: 1, Run: 3})
+			s.list(blamed)
+		},
+	}.run(t)
 }
 
 func TestProcesses(t *testing.T) {

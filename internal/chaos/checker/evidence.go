@@ -49,6 +49,7 @@ type story struct {
 	ends    []history.Event
 	cancels []history.Event // those answered
 	asked   int64           // when a cancel was first sent; 0: never
+	named   map[int]bool    // runs that a worker was about to start as its suspect
 }
 
 // run is one start of a job.
@@ -97,7 +98,7 @@ func gather(events []history.Event, listing *history.Listing, rules Rules) *evid
 		switch event.What {
 		case history.Send, history.Ack, history.Unknown, history.Failed, history.Refused, history.RolledBack:
 			e.addEnqueue(event)
-		case history.CancelSend, history.CancelAck, history.CancelFail, history.Mark:
+		case history.CancelSend, history.CancelAck, history.CancelFail, history.Mark, history.Naming:
 			e.addToStory(event)
 		case history.Start, history.Cancelled, history.End:
 			e.addRun(event)
@@ -117,7 +118,7 @@ func gather(events []history.Event, listing *history.Listing, rules Rules) *evid
 func (e *evidence) story(id offstage.ID) *story {
 	s := e.byJob[id]
 	if s == nil {
-		s = &story{id: id}
+		s = &story{id: id, named: map[int]bool{}}
 		e.byJob[id] = s
 		e.stories = append(e.stories, s)
 	}
@@ -165,6 +166,8 @@ func (e *evidence) addToStory(event history.Event) {
 		}
 	case history.CancelAck:
 		s.cancels = append(s.cancels, event)
+	case history.Naming:
+		s.named[event.Run] = true
 	case history.Mark:
 		if event.Next.Terminal() {
 			s.ends = append(s.ends, event)

@@ -73,6 +73,24 @@ func causeName(cause error) string {
 	return cause.Error()
 }
 
+// namer is a store that records which suspects its worker names.
+type namer struct {
+	offstage.Store
+	offstage.Waker
+	rec *history.Recorder
+}
+
+// watchNames returns the store with its suspects recorded.
+func watchNames(store offstage.Store, rec *history.Recorder) offstage.Store {
+	return namer{store, store.(offstage.Waker), rec} // every store of a campaign is one
+}
+
+// Suspect is the store's.
+func (n namer) Suspect(ctx context.Context, worker offstage.WorkerID, job offstage.ID, run int) error {
+	n.rec.Write(history.Event{What: history.Naming, Job: job, Run: run})
+	return n.Store.Suspect(ctx, worker, job, run)
+}
+
 // marker returns what tells of the ends that a worker has recorded.
 func marker(rec *history.Recorder) func(context.Context, worker.Event) {
 	return func(_ context.Context, e worker.Event) {

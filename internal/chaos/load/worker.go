@@ -23,7 +23,7 @@ type Worker struct {
 
 // Run works until ctx ends and everything has been brought to an end.
 func (w *Worker) Run(ctx context.Context) error {
-	engine, err := worker.New(w.Ground.Store, worker.Config{
+	engine, err := worker.New(watchNames(w.Ground.Store, w.Recorder), worker.Config{
 		Name: w.Name, Lease: w.Lease, Grace: w.Grace, Logger: w.Logger,
 		Pools: []worker.Pool{
 			{Name: "urgent", Queues: []string{urgent}, Slots: 4},
