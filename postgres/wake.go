@@ -126,6 +126,11 @@ func (s *Store) notify(ctx context.Context, payload string) error {
 // $2 counts its naps.
 const sleepSQL = `UPDATE offstage.beat SET asleep = true, nap = $2::bigint WHERE worker = $1::bigint AND NOT dead`
 
+// numberSQL takes a transaction's number. All that have written by now have lower
+// ones, which cannot be said of a snapshot's xmax: it is below the numbers of
+// transactions that are open while no later one has ended.
+const numberSQL = `SELECT set_config('synchronous_commit', 'off', true), pg_current_xact_id()`
+
 // Sleep tells enqueuers whether a worker must be knocked up; see
 // [offstage.Waker]. That it is awake is written with its next heartbeat: until
 // then it is knocked up in vain, which costs less than a write for each nap.
@@ -141,10 +146,18 @@ func (s *Store) Sleep(ctx context.Context, worker offstage.WorkerID, asleep bool
 	err := s.send(ctx, s.work, unit{op: "go to sleep", repeatable: true, build: func(b *pgx.Batch) {
 		b.Queue(s.sql(sleepSQL), int64(worker), nap)
 	}})
+	var horizon uint64
+	if err == nil {
+		err = s.send(ctx, s.work, unit{op: "go to sleep", repeatable: true, build: func(b *pgx.Batch) {
+			b.Queue(numberSQL).QueryRow(func(row pgx.Row) error { return row.Scan(nil, &horizon) })
+		}})
+	}
 	if err != nil {
 		s.sleepers.unknown(worker)
+		return err
 	}
-	return err
+	s.sleepers.fell(worker, nap, horizon)
+	return nil
 }
 
 // sleepers remembers what enqueuers know of this process's workers.
@@ -158,10 +171,9 @@ type sleeper struct {
 	stored bool  // enqueuers see it asleep
 	nap    int64 // counts its naps, from 1
 	// horizon bounds the transactions that matter to a worker that is asleep:
-	// those that began before its first look found it awake, perhaps, and will
+	// those that wrote before it fell asleep found it awake, perhaps, and will
 	// not knock.
 	horizon uint64
-	looked  int64 // the nap in which horizon was found
 }
 
 func (sl *sleepers) of(worker offstage.WorkerID) *sleeper {
@@ -187,6 +199,16 @@ func (sl *sleepers) sleep(worker offstage.WorkerID) (nap int64, known bool) {
 	}
 	w.asleep, w.stored = true, true
 	return w.nap, known
+}
+
+// fell notes that a nap has begun for everybody whose transaction's number is not
+// below horizon.
+func (sl *sleepers) fell(worker offstage.WorkerID, nap int64, horizon uint64) {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	if w := sl.of(worker); w.nap == nap {
+		w.horizon = horizon
+	}
 }
 
 func (sl *sleepers) wake(worker offstage.WorkerID) {
@@ -232,18 +254,14 @@ func (sl *sleepers) mark(worker offstage.WorkerID) (nap int64) {
 }
 
 // pending reports whether transactions were open at a look that may have added
-// jobs which nobody will announce to this worker. While it is awake that is any.
-// After its first look of a nap it is those that had begun by then: later ones
-// see it asleep.
+// jobs which nobody will announce to this worker. While it is awake that is any;
+// while it is asleep it is those that had written before: later ones see it asleep.
 func (sl *sleepers) pending(worker offstage.WorkerID, nap int64, sn snapshot) bool {
 	sl.mu.Lock()
 	defer sl.mu.Unlock()
 	w := sl.of(worker)
 	if nap == 0 || nap != w.nap {
 		return len(sn.open) > 0
-	}
-	if w.looked != nap {
-		w.looked, w.horizon = nap, sn.xmax
 	}
 	return len(sn.open) > 0 && sn.open[0] < w.horizon
 }
