@@ -181,6 +181,36 @@ func TestADeafHandlerIsReportedAndKeepsItsSlot(t *testing.T) {
 func TestClaimedButNotStartedIsHandedBackAtTheStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
+		naming := make(chan struct{})
+		store.before(func(ctx context.Context, call string, _ any) error {
+			if call != "Suspect" {
+				return nil
+			}
+			close(naming)
+			tick(2 * time.Second) // the store takes its time, and then the job may not start any more
+			return nil
+		})
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error {
+			t.Error("a job was started after the stop")
+			return nil
+		})
+		id := r.enqueue(task{})
+		die(t, store)
+		die(t, store) // it is a suspect: it does not start before its name is known
+		r.run()
+		<-naming
+		r.endWell()
+		got := r.get(id)
+		if got.State != offstage.Ready || got.Lost != 2 || !got.Attempts[2].StartedAt.IsZero() {
+			t.Errorf("it is %s with lost %d, started %v; want it handed back, and never started", got.State, got.Lost, got.Attempts[2].StartedAt)
+		}
+	})
+}
+
+func TestSuspectsBeyondTheFirstAreHandedBackAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
 		r := newRig(t, store, worker.Config{})
 		started := make(chan struct{}, 10)
 		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error {

@@ -143,3 +143,10 @@ var (
 	down = &offstage.StoreError{Class: offstage.FaultDown, Op: "test", Err: context.Canceled}
 	lost = &offstage.StoreError{Class: offstage.FaultUnknown, Op: "test", Err: context.Canceled}
 )
+
+func (s *tap) Suspect(ctx context.Context, worker offstage.WorkerID, job offstage.ID, run int) error {
+	if err := s.note(ctx, "Suspect", job); err != nil {
+		return err
+	}
+	return s.Store.Suspect(ctx, worker, job, run)
+}
