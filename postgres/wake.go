@@ -112,8 +112,9 @@ func (s *Store) hears(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// notifySQL sends $2 to all that listen to channel $1.
-const notifySQL = `SELECT pg_notify($1::text, $2::text), set_config('synchronous_commit', 'off', true)`
+// notifySQL sends $2 to all that listen to channel $1 when its transaction, which
+// may be about more, has committed.
+const notifySQL = `SELECT pg_notify($1::text, $2::text)`
 
 func (s *Store) notify(ctx context.Context, payload string) error {
 	return s.send(ctx, s.work, unit{op: "notify", repeatable: true, build: func(b *pgx.Batch) {
