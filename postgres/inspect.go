@@ -13,11 +13,17 @@ import (
 )
 
 // infoSQL reads what is known of jobs $2, in one statement, so that a job is seen
-// in exactly one state. $1 is the time. held lists the runs that claims name.
+// in exactly one state. $1 is the time. held lists the runs that claims name, by
+// job and run, as arrays to be searched by halves: what no index helps to join
+// would be read as a whole for each job, since plans are made for few of them.
 const infoSQL = `WITH held AS MATERIALIZED (
-	SELECT c.worker, c.at, h.job, coalesce(h.run, 1) AS run, coalesce(h.errors, 0) AS errors, coalesce(h.lost, 0) AS lost
-	FROM offstage.claim c CROSS JOIN LATERAL unnest(c.jobs, c.runs, c.errors, c.lost) h (job, run, errors, lost)
-	WHERE h.job IN (SELECT unnest($2::bigint[]))
+	SELECT array_agg(job) AS jobs, array_agg(run) AS runs, array_agg(worker) AS workers, array_agg(at) AS ats,
+		array_agg(errors) AS errors, array_agg(lost) AS losts
+	FROM (
+		SELECT c.worker, c.at, h.job, coalesce(h.run, 1) AS run, coalesce(h.errors, 0) AS errors, coalesce(h.lost, 0) AS lost
+		FROM offstage.claim c CROSS JOIN LATERAL unnest(c.jobs, c.runs, c.errors, c.lost) h (job, run, errors, lost)
+		WHERE h.job IN (SELECT unnest($2::bigint[])) ORDER BY h.job, run
+	) h
 )
 SELECT j.id, j.kind, j.queue, j.priority, j.args, j.max_attempts, j.timeout, j.created_at, j.run_at, j.uniq_key, j.extra,
 	CASE WHEN r.job IS NOT NULL THEN 2 WHEN s.retry THEN 4 WHEN s.job IS NOT NULL THEN 1 WHEN p.job IS NOT NULL THEN 5
@@ -34,12 +40,11 @@ JOIN offstage.job j ON j.id = u.id
 LEFT JOIN offstage.ready r ON r.job = j.id
 LEFT JOIN offstage.scheduled s ON s.job = j.id
 LEFT JOIN offstage.parked p ON p.job = j.id
-LEFT JOIN LATERAL (
-	SELECT b.published, t.run_at FROM offstage.batch b JOIN offstage.staged t ON t.batch = b.id AND t.job = j.id LIMIT 1
-) g ON true
+LEFT JOIN LATERAL (` + stagedSQL + `) g ON true
 LEFT JOIN LATERAL (SELECT * FROM offstage.attempt WHERE job = j.id ORDER BY run DESC LIMIT 1) a ON true
 LEFT JOIN LATERAL (
-	SELECT * FROM held WHERE held.job = j.id AND held.run > coalesce(a.run, 0) ORDER BY held.run DESC LIMIT 1
+	SELECT workers[n] AS worker, ats[n] AS at, runs[n] AS run, errors[n] AS errors, losts[n] AS lost
+	FROM (SELECT *, width_bucket(j.id, jobs) AS n FROM held OFFSET 0) f WHERE jobs[n] = j.id AND runs[n] > coalesce(a.run, 0)
 ) h ON true
 LEFT JOIN offstage.progress o ON o.job = j.id
 WHERE g.published IS NOT FALSE

@@ -59,8 +59,10 @@ func byEnd(next int) string {
 		WHERE next = %d AND (finished_at, job) < (coalesce($6::timestamptz, 'infinity'), $7::bigint) ORDER BY finished_at DESC, job DESC`, next)
 }
 
-// notStaged leaves out jobs of batches that are not published.
-const notStaged = `NOT EXISTS (SELECT FROM offstage.batch b JOIN offstage.staged t ON t.batch = b.id AND t.job = c.id WHERE NOT b.published)`
+// notStaged leaves out jobs of batches that are not published, as stagedSQL finds
+// them.
+const notStaged = `NOT EXISTS (SELECT FROM offstage.batch b
+	CROSS JOIN LATERAL (SELECT FROM offstage.staged WHERE batch = b.id AND job = c.id OFFSET 0) t WHERE NOT b.published)`
 
 // List returns a page of jobs; see [offstage.Inspector]. The page is found in one
 // statement and read in the next: a job that changed in between is left out if it

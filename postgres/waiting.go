@@ -89,6 +89,12 @@ func (s *Store) putWaiting(ctx context.Context, tx session, job int64, w waiting
 	return err
 }
 
+// stagedSQL finds job j among those that are staged. It looks into each batch, of
+// which there are few: OFFSET 0 keeps the planner from a search by job alone, for
+// which there is no index.
+const stagedSQL = `SELECT b.published, t.run_at FROM offstage.batch b
+	CROSS JOIN LATERAL (SELECT run_at FROM offstage.staged WHERE batch = b.id AND job = j.id OFFSET 0) t LIMIT 1`
+
 // stateSQL finds the state of job $1: null if it does not exist, or is staged in
 // a batch that is not published.
 const stateSQL = `SELECT CASE
@@ -101,9 +107,7 @@ const stateSQL = `SELECT CASE
 	ELSE 3 END, coalesce(a.run, 0), coalesce(a.errors, 0), coalesce(a.lost, 0)
 FROM offstage.job j
 LEFT JOIN LATERAL (SELECT run, next, errors, lost FROM offstage.attempt WHERE job = j.id ORDER BY run DESC LIMIT 1) a ON true
-LEFT JOIN LATERAL (
-	SELECT b.published, t.run_at FROM offstage.batch b JOIN offstage.staged t ON t.batch = b.id AND t.job = j.id LIMIT 1
-) g ON true
+LEFT JOIN LATERAL (` + stagedSQL + `) g ON true
 WHERE j.id = $1::bigint AND g.published IS NOT FALSE`
 
 // standing is a job's state with its latest attempt's number and counters.

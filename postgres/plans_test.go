@@ -1,0 +1,123 @@
+package postgres
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offstagehq/offstage"
+)
+
+// effort is what a plan did, summed over its nodes: rows that were looked at, and
+// pages that were read.
+type effort struct{ rows, pages float64 }
+
+// planNode is a node of an explained plan.
+type planNode struct {
+	Rows    float64    `json:"Actual Rows"`
+	Loops   float64    `json:"Actual Loops"`
+	Dropped float64    `json:"Rows Removed by Filter"`
+	Unequal float64    `json:"Rows Removed by Join Filter"`
+	Hit     float64    `json:"Shared Hit Blocks"` // with those of the nodes below it
+	Read    float64    `json:"Shared Read Blocks"`
+	Plans   []planNode `json:"Plans"`
+}
+
+func (p *planNode) rows() float64 {
+	sum := (p.Rows + p.Dropped + p.Unequal) * p.Loops
+	for i := range p.Plans {
+		sum += p.Plans[i].rows()
+	}
+	return sum
+}
+
+// effortOf runs a query as the store's sessions do, by a plan that is the same
+// for all arguments.
+func (s *stand) effortOf(query string, args ...any) effort {
+	s.Helper()
+	ctx := s.Context()
+	for name, value := range settings {
+		if _, err := s.other.Exec(ctx, "SELECT set_config($1, $2, false)", name, value); err != nil {
+			s.Fatal(err)
+		}
+	}
+	if _, err := s.other.Prepare(ctx, "explained", s.sql(query)); err != nil {
+		s.Fatal(err)
+	}
+	places := make([]string, len(args))
+	for i := range args {
+		places[i] = fmt.Sprintf("$%d", i+1)
+	}
+	rows, err := s.other.Query(ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT json) EXECUTE explained ("+strings.Join(places, ", ")+")",
+		append([]any{pgx.QueryExecModeSimpleProtocol}, args...)...)
+	if err != nil {
+		s.Fatal(err)
+	}
+	text, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+	if err == nil {
+		err = s.other.Deallocate(ctx, "explained")
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	var explained []struct{ Plan planNode }
+	if err := json.Unmarshal([]byte(text), &explained); err != nil {
+		s.Fatal(err)
+	}
+	root := explained[0].Plan
+	return effort{root.rows(), root.Hit + root.Read}
+}
+
+// A look at many running jobs does as much for each as a look at few.
+func TestLooksGrowWithTheirJobs(t *testing.T) {
+	s := newStand(t)
+	var ids []offstage.ID
+	for range 400 {
+		s.insert(plain())
+		ids = append(ids, s.claim(false)...)
+	}
+	few := s.effortOf(lookSQL, s.now, numbers(ids[:100]))
+	many := s.effortOf(lookSQL, s.now, numbers(ids))
+	if many.rows > 6*few.rows || many.pages > 6*few.pages {
+		t.Errorf("a look at 4 times as many jobs costs %.0f rows for %.0f, and %.0f pages for %.0f", many.rows, few.rows, many.pages, few.pages)
+	}
+}
+
+// Jobs that are being staged are in nobody's way.
+func TestStagedJobsAreNotSearched(t *testing.T) {
+	s := newStand(t)
+	var ids []offstage.ID
+	for range 100 {
+		ids = append(ids, s.insert(plain()))
+	}
+	measured := func() (look, list, state effort) {
+		return s.effortOf(lookSQL, s.now, numbers(ids)),
+			s.effortOf(listAll, nil, nil, nil, nil, nil, nil, int64(ids[len(ids)-1])+1, offstage.MaxLooked, 100),
+			s.effortOf(stateSQL, int64(ids[0]), s.now)
+	}
+	look, list, state := measured()
+	enough := errors.New("enough")
+	_, err := s.InsertSeq(t.Context(), func(yield func(offstage.NewJob, error) bool) {
+		for range 20000 {
+			if !yield(plain(), nil) {
+				return
+			}
+		}
+		look2, list2, state2 := measured()
+		for name, pages := range map[string]float64{
+			"look": (look2.pages - look.pages) / 100, "list": (list2.pages - list.pages) / 100, "state": state2.pages - state.pages,
+		} {
+			if pages > 10 { // the batch, and an index of up to four levels
+				t.Errorf("with 20,000 jobs staged a %s reads %.0f more pages for each job", name, pages)
+			}
+		}
+		yield(offstage.NewJob{}, enough)
+	})
+	if !errors.Is(err, enough) {
+		t.Fatal(err)
+	}
+}
