@@ -68,7 +68,7 @@ func (p *program) demo(ctx context.Context, flags demoFlags) (err error) {
 			return err
 		}
 	}
-	store, ledger, closeStores, err := at.openWithLedger(ctx)
+	store, tables, closeStores, err := at.openWithTables(ctx)
 	if err != nil {
 		if listener != nil {
 			err = errors.Join(err, listener.Close())
@@ -81,7 +81,7 @@ func (p *program) demo(ctx context.Context, flags demoFlags) (err error) {
 	})
 	defer unregister()
 	err = demo.Run(ctx, demo.Config{
-		Store: store, Ledger: ledger, Dir: dir, Listener: listener, Role: role, MaxUpload: maxUpload, Hurry: p.hurry,
+		Store: store, Tables: tables, Dir: dir, Listener: listener, Role: role, MaxUpload: maxUpload, Hurry: p.hurry,
 		Logger: slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	return errors.Join(err, closeStores())

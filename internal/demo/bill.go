@@ -34,7 +34,7 @@ func (BillCustomer) EnqueueOptions() []offstage.Option {
 
 // biller bills customers.
 type biller struct {
-	ledger  *Ledger
+	tables  *Tables
 	devices device.Client
 	url     string                    // of the services
 	at      func(offstage.ID, string) // is told where a job is; tests kill it there
@@ -44,7 +44,7 @@ type biller struct {
 func (b *biller) bill(ctx context.Context, job *offstage.Job[BillCustomer]) error {
 	at := func(point string) { b.at(job.ID, point) }
 	at("invoice: next")
-	if err := b.ledger.write(ctx, job.ID, job.Args, at); err != nil {
+	if err := b.tables.writeInvoice(ctx, job.ID, job.Args, at); err != nil {
 		return err
 	}
 	at("charge: next")

@@ -75,7 +75,7 @@ func (s *service) newBillingPage(ctx context.Context) (billingPage, error) {
 	if err != nil || len(found.Jobs) == 0 {
 		return page, err
 	}
-	invoices, err := s.ledger.count(ctx, found.Jobs[len(found.Jobs)-1].ID)
+	invoices, err := s.tables.countInvoices(ctx, found.Jobs[len(found.Jobs)-1].ID)
 	if err != nil {
 		return page, err
 	}

@@ -42,15 +42,15 @@ const (
 	billKills   = "OFFSTAGE_BILLING_KILLS"
 )
 
-// billSites opens the store and the ledger of one place.
-func billSites(ctx context.Context, place string) (offstage.Store, *Ledger, error) {
+// billSites opens the store and the tables of one place.
+func billSites(ctx context.Context, place string) (offstage.Store, *Tables, error) {
 	if !strings.Contains(place, "://") {
 		store, err := sqlite.Open(ctx, place)
 		if err != nil {
 			return nil, nil, err
 		}
-		ledger, err := OpenLedger(ctx, store.DB(), sqlite.Tx)
-		return store, ledger, err
+		tables, err := SQLiteTables(ctx, store.DB())
+		return store, tables, err
 	}
 	store, err := postgres.Open(ctx, place)
 	if err != nil {
@@ -60,8 +60,8 @@ func billSites(ctx context.Context, place string) (offstage.Store, *Ledger, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	ledger, err := OpenLedger(ctx, db, postgres.SQLTx)
-	return store, ledger, err
+	tables, err := PostgresTables(ctx, db)
+	return store, tables, err
 }
 
 func init() {
@@ -82,7 +82,7 @@ const billLease = 500 * time.Millisecond
 // it is, and goes on when it is answered.
 func billChild(place string) error {
 	ctx := context.Background()
-	store, ledger, err := billSites(ctx, place)
+	store, tables, err := billSites(ctx, place)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func billChild(place string) error {
 			panic(err)
 		}
 	}
-	b := biller{ledger: ledger, url: control, at: tell}
+	b := biller{tables: tables, url: control, at: tell}
 	w, err := worker.New(store, worker.Config{
 		Lease: billLease, Pools: []worker.Pool{{Queues: []string{"billing"}, Slots: 1}},
 	})
@@ -113,7 +113,7 @@ type killer struct {
 	*testing.T
 	place  string
 	store  offstage.Store
-	ledger *Ledger
+	tables *Tables
 	fleet  *device.Fleet
 	url    string
 
@@ -329,7 +329,7 @@ func (k *killer) ended() bool {
 // audit holds the invoices and what the services did against the bills.
 func (k *killer) audit(ids []offstage.ID) {
 	ctx := context.Background()
-	invoices, err := k.ledger.count(ctx, 0)
+	invoices, err := k.tables.countInvoices(ctx, 0)
 	if err != nil {
 		k.Fatal(err)
 	}
@@ -369,11 +369,11 @@ func killBilling(t *testing.T, place string, kills int) {
 	}
 	k := &killer{T: t, place: place, left: kills, most: (kills + allPoints - 1) / allPoints, counts: map[string]int{}, steps: map[string]int{}}
 	var err error
-	if k.store, k.ledger, err = billSites(t.Context(), place); err != nil {
+	if k.store, k.tables, err = billSites(t.Context(), place); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := errors.Join(k.ledger.db.Close(), k.store.Close()); err != nil {
+		if err := errors.Join(k.tables.db.Close(), k.store.Close()); err != nil {
 			t.Error(err)
 		}
 		http.DefaultClient.CloseIdleConnections()

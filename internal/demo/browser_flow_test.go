@@ -44,7 +44,7 @@ func (s *slow) build(ctx context.Context, job *offstage.Job[BuildReport]) (csvre
 // startSlow runs a worker for slow reports until the test ends.
 func startSlow(t *testing.T, store offstage.Store, dir string) *slow {
 	t.Helper()
-	service, err := newService(t.Context(), Config{Store: store, Dir: dir}.withDefaults())
+	service, err := newService(t.Context(), Config{Store: store, Tables: tablesOf(t, store), Dir: dir}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ const (
 	keepFiles = 24 * time.Hour
 )
 
-// CleanUploads is a job that removes old files.
+// CleanUploads is a job that removes old files and mails.
 type CleanUploads struct{}
 
 // Kind returns "clean_uploads".
@@ -37,7 +37,11 @@ func (s *service) cleanUploads(ctx context.Context, _ *offstage.Job[CleanUploads
 	if err != nil {
 		return err
 	}
-	removed += results
+	mails, err := s.tables.removeMails(ctx, time.Now().Add(-keepMails))
+	if err != nil {
+		return err
+	}
+	removed += results + mails
 	message := fmt.Sprintf("%d removed, %d kept", removed, kept)
 	offstage.Progress(ctx, int64(removed+kept), int64(removed+kept), message)
 	offstage.Logger(ctx).InfoContext(ctx, "old files are cleaned up", "removed", removed, "kept", kept)

@@ -39,7 +39,7 @@ func TestCleanUp(t *testing.T) {
 		put(filepath.Join(folder, "notes.txt"), old),
 		put(filepath.Join(s.dir, "mine.csv"), old),
 	}
-	if got := s.press("/cleanup", nil); got.status != http.StatusSeeOther {
+	if got := s.press("/schedules/"+cleanUpSchedule+"/run", nil); got.status != http.StatusSeeOther {
 		t.Fatalf("the button is answered with %d %s", got.status, got.body)
 	}
 	s.until("the orphan is gone", func() bool {
@@ -57,7 +57,7 @@ func TestCleanUp(t *testing.T) {
 			t.Fatalf("there are %d clean-ups", len(jobs))
 		}
 		scheduled, err := s.client.Schedule(t.Context(), cleanUpSchedule)
-		return err == nil && !scheduled.NextTick.IsZero() && strings.Contains(s.get("/").body, "1 removed, 1 kept")
+		return err == nil && !scheduled.NextTick.IsZero() && strings.Contains(s.get("/jobs/"+jobs[0].ID.String()).body, "1 removed, 1 kept")
 	})
 }
 
@@ -66,7 +66,7 @@ func TestCleanUpAfterAWhile(t *testing.T) {
 	s := start(t)
 	path := s.upload("a.csv", strings.NewReader("a\n1\n")).header.Get("Location")
 	s.awaitState(path, offstage.Completed)
-	service, err := newService(t.Context(), Config{Store: s.store, Dir: s.dir}.withDefaults())
+	service, err := newService(t.Context(), Config{Store: s.store, Tables: tablesOf(t, s.store), Dir: s.dir}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,7 @@ type site struct {
 	t      *testing.T
 	url    string
 	store  offstage.Store
+	tables *Tables
 	client *offstage.Client
 	dir    string
 	stop   func() // waits until all has ended
@@ -66,23 +67,26 @@ func openStore(t *testing.T, dir string) offstage.Store {
 	return store
 }
 
-func openLedger(t *testing.T, store offstage.Store) *Ledger {
+func tablesOf(t *testing.T, store offstage.Store) *Tables {
 	t.Helper()
-	ledger, err := OpenLedger(t.Context(), store.(*sqlite.Store).DB(), sqlite.Tx)
+	tables, err := SQLiteTables(t.Context(), store.(*sqlite.Store).DB())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ledger
+	return tables
 }
 
 // startOn runs the demo on a store that is there.
 func startOn(t *testing.T, dir string, store offstage.Store, change ...func(*Config)) *site {
 	t.Helper()
-	cfg := Config{Store: store, Ledger: openLedger(t, store), Dir: dir, Logger: slog.New(slog.NewTextHandler(testLog{t}, nil))}
+	cfg := Config{Store: store, Dir: dir, Logger: slog.New(slog.NewTextHandler(testLog{t}, nil))}
 	for _, do := range change {
 		do(&cfg)
 	}
-	s := &site{t: t, store: store, client: offstage.NewClient(store), dir: dir}
+	if cfg.Tables == nil {
+		cfg.Tables = tablesOf(t, store)
+	}
+	s := &site{t: t, store: store, tables: cfg.Tables, client: offstage.NewClient(store), dir: dir}
 	if cfg.Role != RoleWorker {
 		if cfg.Listener == nil {
 			cfg.Listener = listen(t, "127.0.0.1:0")

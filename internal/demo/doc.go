@@ -8,8 +8,10 @@
 //     often down, each applied exactly once (devices.go, command.go, fleet.go).
 //   - Work that goes before other work: ten urgent jobs behind two thousand that
 //     are not (priorities.go).
-//   - Scheduled work: old uploads are cleaned up (cleanup.go), each month is billed
-//     once, and a page shows the schedules in words (schedules.go).
+//   - Scheduled work (schedules.go): old uploads are cleaned up (cleanup.go), what
+//     has happened is mailed to an inbox (digest.go, mailserver.go, inbox.go), all
+//     uploads are reported on at night (nightly.go), a search index is kept fresh
+//     (search.go, index.go), and each month is billed once (month.go).
 //   - A page of jobs for whoever operates it (jobs.go, job.go).
 //
 // Web and worker may run in one process or in several that share a store and a

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,10 +48,10 @@ func (f folder) devices() string { return filepath.Join(f.path, "devices") }
 func (f folder) upload(name string) (string, error) { return within(f.uploads(), name) }
 
 // within joins a directory and a plain name; the name came back from a store
-// that others may write to, so one that leaves the directory is refused.
+// that others may write to, so one that leaves the directory is [fs.ErrInvalid].
 func within(dir, name string) (string, error) {
 	if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") || !filepath.IsLocal(name) {
-		return "", fmt.Errorf("%q is not the name of a file in %s", name, filepath.Base(dir))
+		return "", fmt.Errorf("%q is not the name of a file in %s: %w", name, filepath.Base(dir), fs.ErrInvalid)
 	}
 	return filepath.Join(dir, name), nil
 }

@@ -119,9 +119,13 @@ func (s *service) operate(do func(context.Context, offstage.ID) (offstage.State,
 	}
 }
 
-// remove makes a delete look like the other verbs.
+// remove deletes a job, also from the search.
 func (s *service) remove(ctx context.Context, id offstage.ID) (offstage.State, error) {
-	return 0, s.client.Delete(ctx, id)
+	err := s.client.Delete(ctx, id)
+	if err == nil {
+		err = s.tables.forgetReport(ctx, id) // if it was one
+	}
+	return 0, err
 }
 
 // backTo returns the page of this site that a form names; anything else leads to

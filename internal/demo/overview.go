@@ -2,9 +2,7 @@ package demo
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
-	"time"
 
 	"github.com/offstagehq/offstage"
 )
@@ -18,11 +16,7 @@ type overviewPage struct {
 	Devices   []string
 	LowJobs   int
 	HighJobs  int
-	Scheduled bool              // a worker has declared the clean-up
-	CleanNext time.Time         // when it is due; zero: not known
-	CleanUp   *offstage.JobInfo // the latest round; nil: none yet
-	CleanEach time.Duration
-	KeepFiles time.Duration
+	Schedules []scheduleLine
 	Workers   int
 }
 
@@ -37,7 +31,7 @@ type reportLine struct {
 func (s *service) showOverview(w http.ResponseWriter, r *http.Request) {
 	page := overviewPage{
 		frame: frame{Title: "Offstage demo", Nav: "overview", Every: liveSlow}, MaxUpload: s.maxUpload, Sample: sampleRows, Devices: deviceNames,
-		LowJobs: lowJobs, HighJobs: highJobs, CleanEach: cleanEvery, KeepFiles: keepFiles,
+		LowJobs: lowJobs, HighJobs: highJobs,
 	}
 	reports, err := s.client.List(r.Context(), offstage.Filter{Kind: BuildReport{}.Kind(), Limit: 5})
 	if err != nil {
@@ -51,20 +45,10 @@ func (s *service) showOverview(w http.ResponseWriter, r *http.Request) {
 		}
 		page.Reports = append(page.Reports, reportLine{job, args, s.flows.Link(r, job.ID)})
 	}
-	cleanUp, err := s.client.List(r.Context(), offstage.Filter{Kind: CleanUploads{}.Kind(), Limit: 1})
-	if err != nil {
+	if page.Schedules, err = s.scheduleLines(r.Context()); err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	if len(cleanUp.Jobs) > 0 {
-		page.CleanUp = &cleanUp.Jobs[0]
-	}
-	scheduled, err := s.client.Schedule(r.Context(), cleanUpSchedule)
-	if err != nil && !errors.Is(err, offstage.ErrNoSchedule) {
-		s.fail(w, r, err)
-		return
-	}
-	page.Scheduled, page.CleanNext = err == nil, scheduled.NextTick
 	stats, err := s.client.Stats(r.Context())
 	if err != nil {
 		s.fail(w, r, err)
@@ -72,9 +56,4 @@ func (s *service) showOverview(w http.ResponseWriter, r *http.Request) {
 	}
 	page.Workers = len(stats.Workers)
 	s.render(w, http.StatusOK, "overview", page)
-}
-
-// cleanUpNow is POST /cleanup: the clean-up does not wait for its time.
-func (s *service) cleanUpNow(w http.ResponseWriter, r *http.Request) {
-	s.runNamed(w, r, cleanUpSchedule, "/")
 }

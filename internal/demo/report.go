@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -48,6 +49,9 @@ func (s *service) buildReport(ctx context.Context, job *offstage.Job[BuildReport
 	if err := s.leaveChart(ctx, job, analysis); err != nil {
 		return none, fmt.Errorf("store the chart: %w", err)
 	}
+	if err := s.tables.noteReport(ctx, job.ID, job.Args.Name, analysis.Head); err != nil {
+		return none, fmt.Errorf("note the report for the search: %w", err)
+	}
 	offstage.Progress(ctx, total, total, "done")
 	offstage.Logger(ctx).InfoContext(ctx, "report is ready", "rows", analysis.Rows, "columns", len(analysis.Columns))
 	return analysis.Report, nil
@@ -76,27 +80,37 @@ func chartName(name string) string {
 // analyze reads the job's CSV and tells how far it is: in bytes of a file, in
 // readings of a sample. It returns how many there were.
 func (s *service) analyze(ctx context.Context, args BuildReport) (analysis csvreport.Analysis, total int64, err error) {
-	if args.Sample > 0 {
-		sample := newSample(args.Sample)
+	upload, err := s.open(args)
+	switch {
+	case errors.Is(err, fs.ErrInvalid):
+		return analysis, 0, offstage.Fail(err)
+	case errors.Is(err, fs.ErrNotExist):
+		return analysis, 0, offstage.Fail(status.Tell("the uploaded file is no longer here; please upload it again", err))
+	case err != nil:
+		return analysis, 0, err
+	}
+	defer func() { _ = upload.Close() }() // it was only read
+	if sample, ok := upload.(*sample); ok {
 		analysis, err = csvreport.Analyze(ctx, sample, func(int64) {
 			offstage.Progress(ctx, sample.done, args.Sample, "reading the sample")
 		})
 		return analysis, args.Sample, err
 	}
-	path, err := s.files.upload(args.File)
-	if err != nil {
-		return analysis, 0, offstage.Fail(err)
-	}
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return analysis, 0, offstage.Fail(status.Tell("the uploaded file is no longer here; please upload it again", err))
-	}
-	if err != nil {
-		return analysis, 0, err
-	}
-	defer func() { _ = file.Close() }() // it was only read
-	analysis, err = csvreport.Analyze(ctx, file, func(done int64) {
+	analysis, err = csvreport.Analyze(ctx, upload, func(done int64) {
 		offstage.Progress(ctx, done, args.Size, "reading the file")
 	})
 	return analysis, args.Size, err
+}
+
+// open opens what a report is to be built of. The error is [fs.ErrNotExist] if the
+// file is gone, [fs.ErrInvalid] if there can be none of its name.
+func (s *service) open(args BuildReport) (io.ReadCloser, error) {
+	if args.Sample > 0 {
+		return newSample(args.Sample), nil
+	}
+	path, err := s.files.upload(args.File)
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(path)
 }

@@ -35,11 +35,11 @@ const (
 // Roles lists every role.
 func Roles() []Role { return []Role{RoleAll, RoleWeb, RoleWorker} }
 
-// Config says what the demo runs on. Store, Ledger, Dir and, unless the role is
+// Config says what the demo runs on. Store, Tables, Dir and, unless the role is
 // worker, Listener are needed.
 type Config struct {
 	Store     offstage.Store // open and migrated; the caller closes it afterwards
-	Ledger    *Ledger        // on the store's database
+	Tables    *Tables        // in the store's database
 	Dir       string         // a folder that exists; the demo keeps to a subfolder of its own
 	Listener  net.Listener   // for the pages; Run closes it
 	Role      Role
@@ -84,7 +84,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Role != RoleWeb {
 		parts = append(parts, func(ctx context.Context) error { return s.work(ctx, cfg) })
 	}
-	return s.withDevices(ctx, func(ctx context.Context) error { return together(ctx, parts) })
+	return s.withDevices(ctx, func(ctx context.Context) error {
+		return s.withInbox(ctx, func(ctx context.Context) error { return together(ctx, parts) })
+	})
 }
 
 // withDevices simulates the devices while do runs. Each process has the same
@@ -163,9 +165,12 @@ func (s *service) work(ctx context.Context, cfg Config) error {
 	worker.Handle(w, s.archiveReading, worker.Keep(offstage.Retention{Completed: time.Hour}))
 	worker.Handle(w, s.raiseAlert)
 	worker.Handle(w, s.cleanUploads)
-	billing := biller{ledger: s.ledger, devices: s.devices, url: s.devicesURL, at: func(offstage.ID, string) {}}
+	billing := biller{tables: s.tables, devices: s.devices, url: s.devicesURL, at: func(offstage.ID, string) {}}
 	worker.Handle(w, billing.bill, worker.Retry(billRetry))
 	worker.Handle(w, s.billMonth)
+	worker.Handle(w, s.sendDigest)
+	worker.HandleResult(w, s.reportUploads)
+	worker.Handle(w, s.refreshSearch)
 	if err := s.client.DeclareSchedules(ctx, scheduleOwner, ownSchedules()...); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("declare the schedules: %w", err)
 	}

@@ -43,6 +43,9 @@ func (s *sample) Read(p []byte) (n int, err error) {
 	}
 }
 
+// Close does nothing.
+func (*sample) Close() error { return nil }
+
 // The days of the sample: it is warmest in the afternoon, and warmer in summer.
 const (
 	readingsPerDay  = 8640 // one in 10 s

@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -15,49 +14,28 @@ import (
 const (
 	cleanUpSchedule = "clean_up"
 	billSchedule    = "monthly_billing"
+	digestSchedule  = "digest"
+	nightlySchedule = "nightly_report"
+	searchSchedule  = "search_index"
 	scheduleOwner   = "demo"
 )
 
 // ownSchedules are those that every worker of the demo declares.
 func ownSchedules() []offstage.Schedule {
-	cleanUp := offstage.MustSchedule(cleanUpSchedule, schedule.MustParse("every "+cleanEvery.String()), CleanUploads{})
-	cleanUp.Description = "Removes the files of reports that ended long ago"
-	cleanUp.Overlap = offstage.OverlapSkip
-	bills := offstage.MustSchedule(billSchedule, schedule.MustParse("1st of the month at 6:00"), BillMonth{}, offstage.InQueue("billing"))
-	bills.Description = "Bills every customer for the month; run it twice, and nobody is billed twice"
-	return []offstage.Schedule{cleanUp, bills}
-}
-
-// BillMonth is a job that bills every customer for the month of its tick.
-type BillMonth struct{}
-
-// Kind returns "bill_month".
-func (BillMonth) Kind() string { return "bill_month" }
-
-// billMonth enqueues the bills of a month. Each has a key of its own that is held
-// longer than the month, so that a second run enqueues none.
-func (s *service) billMonth(ctx context.Context, job *offstage.Job[BillMonth]) error {
-	at := time.Now()
-	if job.Tick != nil {
-		at = job.Tick.At
+	one := func(name, when string, args offstage.Args, description string) offstage.Schedule {
+		s := offstage.MustSchedule(name, schedule.MustParse(when), args)
+		s.Description, s.Overlap = description, offstage.OverlapSkip
+		return s
 	}
-	month := at.UTC().Format("2006-01")
-	enqueued := 0
-	for n := range billsAtOnce {
-		customer := fmt.Sprintf("customer-%d", n+1)
-		once := offstage.Unique(offstage.UniqueRule{Mode: offstage.Skip, Key: month + " " + customer, Period: 40 * 24 * time.Hour})
-		receipt, err := s.client.Enqueue(ctx, BillCustomer{Customer: customer, Cents: int64(100 * (n + 1))}, once)
-		if err != nil {
-			return err
-		}
-		if !receipt.Existed {
-			enqueued++
-		}
+	bills := one(billSchedule, "1st of the month at 6:00", BillMonth{}, "Bills every customer for the month; run it twice, and nobody is billed twice.")
+	bills.Overlap = offstage.OverlapAllow
+	return []offstage.Schedule{
+		one(searchSchedule, "every minute", RefreshSearch{}, "Brings the search’s full-text index up to date with the reports that are new."),
+		one(cleanUpSchedule, "every "+cleanEvery.String(), CleanUploads{}, "Removes the files of reports that ended long ago."),
+		one(digestSchedule, "every weekday at 7:00", SendDigest{}, "Mails what has happened since the last digest, by SMTP."),
+		one(nightlySchedule, "every day at 2:30", ReportUploads{}, "Reads all uploads, as a stream, and leaves the figures of every column as one CSV."),
+		bills,
 	}
-	message := fmt.Sprintf("%s: %d enqueued, %d were there already", month, enqueued, billsAtOnce-enqueued)
-	offstage.Progress(ctx, billsAtOnce, billsAtOnce, message)
-	offstage.Logger(ctx).InfoContext(ctx, "the month is billed", "month", month, "enqueued", enqueued)
-	return nil
 }
 
 // schedulesPage shows each schedule in words with its next ticks.
@@ -72,11 +50,15 @@ type scheduleCard struct {
 	Meaning string
 	Next    []time.Time
 	History []offstage.TickInfo
+	Effect  link // where to see what it does
 }
+
+// link is a way to a page; the zero value is none.
+type link struct{ URL, Text string }
 
 const (
 	nextTicks = 3
-	lastTicks = 5
+	lastTicks = 3
 )
 
 // showSchedules is GET /schedules.
@@ -89,6 +71,9 @@ func (s *service) showSchedules(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, info := range all {
 		card, err := s.newCard(r.Context(), info)
+		if err == nil {
+			card.Effect, err = s.effectOf(r, info.Name)
+		}
 		if err != nil {
 			s.fail(w, r, err)
 			return
@@ -126,9 +111,77 @@ func (s *service) newCard(ctx context.Context, info offstage.ScheduleInfo) (card
 	return card, err
 }
 
-// runSchedule is POST /schedules/{name}/run.
+// effectOf returns where the effect of one of the demo's schedules is to be seen.
+func (s *service) effectOf(r *http.Request, name string) (link, error) {
+	switch name {
+	case searchSchedule:
+		return link{"/search", "Search"}, nil
+	case digestSchedule:
+		return link{"/inbox", "Open the inbox"}, nil
+	case billSchedule:
+		return link{"/billing", "See the bills"}, nil
+	case nightlySchedule:
+		latest, err := s.client.List(r.Context(), offstage.Filter{Kind: ReportUploads{}.Kind(), Limit: 1})
+		if err != nil || len(latest.Jobs) == 0 {
+			return link{}, err
+		}
+		return link{s.flows.Link(r, latest.Jobs[0].ID), "Open the latest report"}, nil
+	}
+	return link{}, nil
+}
+
+// scheduleLine is what other pages say of a schedule.
+type scheduleLine struct {
+	Name  string
+	Known bool               // a worker has declared it
+	Next  time.Time          // zero: it is not known, or paused
+	Last  *offstage.TickInfo // nil: none yet
+}
+
+// Busy reports whether the job of its latest tick has not ended.
+func (l scheduleLine) Busy() bool {
+	return l.Last != nil && l.Last.State != 0 && !l.Last.State.Terminal()
+}
+
+func (s *service) scheduleLine(ctx context.Context, name string) (scheduleLine, error) {
+	line := scheduleLine{Name: name}
+	info, err := s.client.Schedule(ctx, name)
+	var last []offstage.TickInfo
+	if err == nil {
+		line.Known, line.Next = true, info.NextTick
+		last, err = s.client.ScheduleHistory(ctx, name, time.Time{}, 1)
+	}
+	if len(last) > 0 {
+		line.Last = &last[0]
+	}
+	if errors.Is(err, offstage.ErrNoSchedule) {
+		err = nil // no worker has started yet
+	}
+	return line, err
+}
+
+// scheduleLines returns a line for each of the demo's schedules.
+func (s *service) scheduleLines(ctx context.Context) (lines []scheduleLine, err error) {
+	for _, own := range ownSchedules() {
+		line, err := s.scheduleLine(ctx, own.Name)
+		if err != nil {
+			return nil, err
+		}
+		if line.Known {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
+}
+
+// runSchedule is POST /schedules/{name}/run; it leads back to the page on which the
+// button was pressed.
 func (s *service) runSchedule(w http.ResponseWriter, r *http.Request) {
-	s.runNamed(w, r, r.PathValue("name"), "/schedules")
+	page := "/schedules"
+	if back := r.PostFormValue("back"); back == "/inbox" || back == "/search" {
+		page = back
+	}
+	s.runNamed(w, r, r.PathValue("name"), page)
 }
 
 func (s *service) runNamed(w http.ResponseWriter, r *http.Request, name, page string) {

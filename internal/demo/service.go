@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/demo/device"
@@ -13,12 +14,13 @@ import (
 // use: nothing in it changes once it serves.
 type service struct {
 	client     *offstage.Client
-	ledger     *Ledger
+	tables     *Tables
 	flows      *status.Flows
 	results    *status.Files
 	files      folder
 	devices    device.Client
 	devicesURL string
+	mailAddr   netip.AddrPort // of the inbox's mail server
 	maxUpload  int64
 	localOnly  bool // only this machine is served, so requests must name it
 	log        *slog.Logger
@@ -27,7 +29,7 @@ type service struct {
 }
 
 func newService(ctx context.Context, cfg Config) (*service, error) {
-	s := &service{client: offstage.NewClient(cfg.Store), ledger: cfg.Ledger, maxUpload: cfg.MaxUpload, log: cfg.Logger}
+	s := &service{client: offstage.NewClient(cfg.Store), tables: cfg.Tables, maxUpload: cfg.MaxUpload, log: cfg.Logger}
 	var err error
 	if s.files, err = openFolder(ctx, cfg.Store, cfg.Dir); err != nil {
 		return nil, err

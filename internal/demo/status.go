@@ -48,7 +48,8 @@ type statusPage struct {
 	Job    offstage.Details
 	Script string
 	Report *csvreport.Report
-	Chart  *status.File // nil: none
+	All    *uploadsReport
+	File   *status.File // that it left; nil: none
 }
 
 // showStatus is GET /status/{token} for browsers.
@@ -62,15 +63,20 @@ func (s *service) showStatus(w http.ResponseWriter, r *http.Request, now status.
 	if !job.State.Terminal() {
 		page.Every = liveFast
 	}
-	if job.Kind == (BuildReport{}).Kind() && now.State == offstage.Completed {
-		page.Report = new(csvreport.Report)
-		if err := json.Unmarshal(now.Result, page.Report); err != nil {
-			s.fail(w, r, err)
-			return
+	if now.State == offstage.Completed {
+		switch job.Kind {
+		case BuildReport{}.Kind():
+			err = json.Unmarshal(now.Result, &page.Report)
+		case ReportUploads{}.Kind():
+			err = json.Unmarshal(now.Result, &page.All)
 		}
 	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	if len(now.Files) > 0 {
-		page.Chart = &now.Files[0]
+		page.File = &now.Files[0]
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	s.render(w, http.StatusOK, "status", page)
@@ -89,6 +95,12 @@ func (s *service) describe(job offstage.Facts) string {
 		if json.Unmarshal(job.Args, &args) == nil {
 			return "Command “" + args.Command + "” to " + args.Device
 		}
+	case (ReportUploads{}).Kind():
+		return "Report on all uploads"
+	case (SendDigest{}).Kind():
+		return "Digest by mail"
+	case (RefreshSearch{}).Kind():
+		return "Refresh of the search index"
 	}
 	return job.Kind
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Report holds the figures of one file. Its JSON is at most [MaxReport] bytes; one read back is equal.
@@ -20,6 +21,8 @@ type Analysis struct {
 	// Courses are those of the numeric columns, in the order of Report.Columns. It may be shorter: only the first
 	// columns of a file have one.
 	Courses []Course `json:"-"`
+	// Head is how the text begins: at most [MaxHead] bytes, whole characters.
+	Head string `json:"-"`
 }
 
 // Column holds the figures of one numeric column. They are exact up to 34 significant digits and rounded half to even
@@ -68,11 +71,15 @@ type analysis struct {
 	decoder  decoder
 	detector *detector // nil once it has decided
 	head     []byte    // text that came before that; the limit of a record bounds it
+	begin    []byte    // the first MaxHead bytes of the text
 	splitter *splitter
 	table    table
 }
 
 func (a *analysis) text(p []byte) error {
+	if room := MaxHead - len(a.begin); room > 0 {
+		a.begin = append(a.begin, p[:min(len(p), room)]...)
+	}
 	if a.detector == nil {
 		return a.splitter.write(p)
 	}
@@ -108,7 +115,9 @@ func (a *analysis) finish() (Analysis, error) {
 	if err := a.splitter.close(); err != nil {
 		return Analysis{}, err
 	}
-	return a.table.report()
+	found, err := a.table.report()
+	found.Head = strings.ToValidUTF8(string(a.begin), "") // the last character may be cut
+	return found, err
 }
 
 // table gathers the figures of every column. It is the sink of a splitter; its zero value waits for the header.

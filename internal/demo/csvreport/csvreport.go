@@ -36,6 +36,8 @@ const (
 	MaxColumns = 16_384
 	// MaxReport is the most bytes that a [Report] may have as JSON; a job's result holds little more.
 	MaxReport = 1_000_000
+	// MaxHead is the most bytes of a text's beginning that an [Analysis] has.
+	MaxHead = 8 << 10
 	// MaxDigits is the most digits that a cell may have to be a number; a cell with more is text.
 	MaxDigits = 1_000
 )

@@ -11,34 +11,33 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/demo"
-	"github.com/offstagehq/offstage/postgres"
 	"github.com/offstagehq/offstage/sqlite"
 )
 
-// openWithLedger opens the store, and the demo's own table in its database. done
+// openWithTables opens the store, and the demo's own tables in its database. done
 // closes both.
-func (at place) openWithLedger(ctx context.Context) (store offstage.Store, ledger *demo.Ledger, done func() error, err error) {
+func (at place) openWithTables(ctx context.Context) (store offstage.Store, tables *demo.Tables, done func() error, err error) {
 	if store, err = at.open(ctx); err != nil {
 		return nil, nil, nil, err
 	}
 	done = store.Close
 	if own, ok := store.(*sqlite.Store); ok {
-		ledger, err = demo.OpenLedger(ctx, own.DB(), sqlite.Tx)
+		tables, err = demo.SQLiteTables(ctx, own.DB())
 	} else {
 		var db *sql.DB
 		if db, err = at.database(); err == nil {
 			done = func() error { return errors.Join(db.Close(), store.Close()) }
-			ledger, err = demo.OpenLedger(ctx, db, postgres.SQLTx)
+			tables, err = demo.PostgresTables(ctx, db)
 		}
 	}
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, done())
 	}
-	return store, ledger, done, nil
+	return store, tables, done, nil
 }
 
-// ledgerConns is how many connections the demo's own table may have.
-const ledgerConns = 4
+// tablesConns is how many connections the demo's own tables may have.
+const tablesConns = 4
 
 // database is a handle on the PostgreSQL database for tables of one's own.
 func (at place) database() (*sql.DB, error) {
@@ -47,6 +46,6 @@ func (at place) database() (*sql.DB, error) {
 		return nil, fmt.Errorf("cannot read the URL of %s", at) // the error would repeat a password
 	}
 	db := stdlib.OpenDB(*config.ConnConfig)
-	db.SetMaxOpenConns(ledgerConns)
+	db.SetMaxOpenConns(tablesConns)
 	return db, nil
 }
