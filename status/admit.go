@@ -35,12 +35,29 @@ const lineAge = 250 * time.Millisecond
 // lines remember how long queues are. The zero value knows none.
 type lines struct {
 	mu    sync.Mutex
-	known map[string]*knownLine // by queue
+	known map[string]*knownLine // by queue; guarded by mu
 }
 
+// knownLine is what is known of one queue. It belongs to whoever has the turn,
+// which can be waited for no longer than a request's context lives.
 type knownLine struct {
+	turn chan struct{}
 	offstage.Line
-	at time.Time
+	at time.Time // zero: nobody has looked
+}
+
+func (l *lines) of(queue string) *knownLine {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	known := l.known[queue]
+	if known == nil {
+		if l.known == nil {
+			l.known = map[string]*knownLine{}
+		}
+		known = &knownLine{turn: make(chan struct{}, 1)}
+		l.known[queue] = known
+	}
+	return known
 }
 
 // admit lets a job into a queue, or says why not. A job that is let in counts,
@@ -71,20 +88,19 @@ func (f *Flows) admit(ctx context.Context, queue string) error {
 // lineOf returns a queue's length with one place taken for the caller. Callers
 // that come at once wait for one look.
 func (f *Flows) lineOf(ctx context.Context, queue string, limit Limit) (offstage.Line, error) {
-	l := &f.lines
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	known := l.known[queue]
-	if known == nil || time.Since(known.at) >= lineAge {
+	known := f.lines.of(queue)
+	select {
+	case known.turn <- struct{}{}:
+		defer func() { <-known.turn }()
+	case <-ctx.Done():
+		return offstage.Line{}, context.Cause(ctx)
+	}
+	if known.at.IsZero() || time.Since(known.at) >= lineAge {
 		line, err := f.client.Line(ctx, queue, max(limit.Depth, 1))
 		if err != nil {
 			return offstage.Line{}, err
 		}
-		if l.known == nil {
-			l.known = map[string]*knownLine{}
-		}
-		known = &knownLine{line, time.Now()}
-		l.known[queue] = known
+		known.Line, known.at = line, time.Now()
 	}
 	line := known.Line
 	known.Ready++
