@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,38 +15,18 @@ import (
 	"github.com/offstagehq/offstage/worker"
 )
 
-// called lists the methods that a working engine calls, so that a fault in each
-// of them must strike.
-var called = []string{"Register", "Claim", "Finish", "Beat", "Lead", "Chore", "SaveProgress"}
-
-// TestEngineOutlivesEachFault breaks one method at a time in each way, for half
-// a minute, under one of two workers, and expects all that was promised.
-func TestEngineOutlivesEachFault(t *testing.T) {
-	classes := []offstage.FaultClass{offstage.FaultUnknown, offstage.FaultDown, offstage.FaultBusy}
-	for _, method := range append([]string{""}, called...) {
-		for _, mode := range []faultstore.Mode{faultstore.Before, faultstore.After, faultstore.Slow} {
-			for _, class := range classes {
-				if mode == faultstore.Slow && class != offstage.FaultUnknown {
-					continue // slowness has no class
-				}
-				fault := faultstore.Fault{Method: method, Mode: mode, Class: class, Delay: 2 * time.Second}
-				t.Run(fmt.Sprintf("%s/%s/%s", method, mode, class), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { outlive(t, fault) })
-				})
-			}
-		}
-	}
-}
+// busyMethods are called by any engine that works.
+var busyMethods = []string{"Register", "Claim", "Finish", "Beat", "Lead", "Chore", "SaveProgress", "Watch", "Sleep"}
 
 // TestEngineOutlivesTheNthCall breaks single calls: the first, the second … of
 // each method.
 func TestEngineOutlivesTheNthCall(t *testing.T) {
-	for _, method := range called {
+	for _, method := range busyMethods[:7] { // the rest is called but a few times
 		for _, mode := range []faultstore.Mode{faultstore.Before, faultstore.After} {
 			for n := 1; n <= 6; n++ {
 				fault := faultstore.Fault{Method: method, Mode: mode, First: n, Count: 1}
 				t.Run(fmt.Sprintf("%s/%s/%d", method, mode, n), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { outlive(t, fault) })
+					synctest.Test(t, func(t *testing.T) { playBusy(t, fault) })
 				})
 			}
 		}
@@ -102,7 +80,8 @@ func (w *witness) handle(ctx context.Context, job *offstage.Job[work]) error {
 	return nil
 }
 
-func outlive(t *testing.T, fault faultstore.Fault) {
+// playBusy has ordinary jobs.
+func playBusy(t *testing.T, fault faultstore.Fault) {
 	store := offstagetest.NewStore()
 	faulty := faultstore.Wrap(store)
 	seen := &witness{running: map[offstage.ID]int{}}
@@ -113,9 +92,7 @@ func outlive(t *testing.T, fault faultstore.Fault) {
 	if fault.Class == offstage.FaultDown {
 		other = faulty // a server that is down is down for everybody
 	}
-	end := run(t, func(w *worker.Worker) {
-		worker.Handle(w, seen.handle, worker.Retry(offstage.RetryPolicy{Backoff: func(int) time.Duration { return time.Second }}))
-	}, faulty, other)
+	end := run(t, worker.Config{}, func(w *worker.Worker) { worker.Handle(w, seen.handle, every(time.Second)) }, faulty, other)
 	client := offstage.NewClient(store)
 	var ids []offstage.ID
 	enqueue := func(n int) {
@@ -128,22 +105,15 @@ func outlive(t *testing.T, fault faultstore.Fault) {
 		}
 	}
 	enqueue(12)
-	<-time.After(1500 * time.Millisecond)
+	pass(1500 * time.Millisecond)
 	if fault.Method != "Register" {
 		faulty.Break(fault)
 	}
 	enqueue(12)
-	<-time.After(30 * time.Second)
+	pass(lasts)
 	struck := faulty.Heal()
 	enqueue(12)
-	for _, id := range ids {
-		wait, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-		if _, err := client.Receipt(id).Wait(wait); err != nil {
-			details, _ := client.Get(t.Context(), id)
-			t.Errorf("job %d: %v: %+v", id, err, details)
-		}
-		cancel()
-	}
+	awaitAll(t, client, ids)
 	end()
 	if struck == 0 && fault.First <= 1 {
 		t.Error("the fault never struck")
@@ -154,33 +124,6 @@ func outlive(t *testing.T, fault faultstore.Fault) {
 	checkHistory(t, client, ids)
 	if err := store.Close(); err != nil {
 		t.Error(err)
-	}
-}
-
-// run runs a worker with these handlers on each store; the first has time to take
-// the lead. The returned function stops them.
-func run(t *testing.T, register func(*worker.Worker), stores ...offstage.Store) (end func()) {
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	for _, store := range stores {
-		w, err := worker.New(store, worker.Config{
-			Pools:  []worker.Pool{{Queues: []string{offstage.DefaultQueue}, Slots: 6}},
-			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		register(w)
-		running.Go(func() {
-			if err := w.Run(ctx); err != nil {
-				t.Errorf("Run: %v", err)
-			}
-		})
-		<-time.After(200 * time.Millisecond)
-	}
-	return func() {
-		stop()
-		running.Wait()
 	}
 }
 

@@ -55,9 +55,7 @@ func outliveHours(t *testing.T, store offstage.Store, class offstage.FaultClass,
 	faulty := faultstore.Wrap(store)
 	client := offstage.NewClient(store)
 	seen := &witness{running: map[offstage.ID]int{}}
-	end := run(t, func(w *worker.Worker) {
-		worker.Handle(w, seen.handle, worker.Retry(offstage.RetryPolicy{Backoff: func(int) time.Duration { return time.Second }}))
-	}, faulty, faulty)
+	end := run(t, worker.Config{}, func(w *worker.Worker) { worker.Handle(w, seen.handle, every(time.Second)) }, faulty, faulty)
 	var ids []offstage.ID
 	for _, lasts := range []time.Duration{10 * time.Second, lasts} {
 		for i := range 10 {
@@ -67,9 +65,9 @@ func outliveHours(t *testing.T, store offstage.Store, class offstage.FaultClass,
 			}
 			ids = append(ids, receipt.ID)
 		}
-		<-time.After(2 * time.Second)
+		pass(2 * time.Second)
 		faulty.Break(faultstore.Fault{Mode: faultstore.Before, Class: class})
-		<-time.After(lasts)
+		pass(lasts)
 		if faulty.Heal() == 0 {
 			t.Error("the outage struck nobody")
 		}

@@ -3,10 +3,8 @@ package faultstore_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -15,27 +13,8 @@ import (
 	"github.com/offstagehq/offstage/worker"
 )
 
-// rarely lists the methods that an engine calls only when something is special.
-var rarely = []string{"Ended", "LoadArgs", "Claims", "Rescue", "Suspect", "Complete", "Unregister"}
-
-// TestEngineOutlivesFaultsInRareCalls breaks each of them in each way while there
-// are long arguments, completions in transactions, lost claims, a dead worker and
-// suspects.
-func TestEngineOutlivesFaultsInRareCalls(t *testing.T) {
-	for _, method := range rarely {
-		for _, mode := range []faultstore.Mode{faultstore.Before, faultstore.After, faultstore.Slow} {
-			for _, class := range []offstage.FaultClass{offstage.FaultUnknown, offstage.FaultDown, offstage.FaultBusy, offstage.FaultData} {
-				if mode == faultstore.Slow && class != offstage.FaultUnknown {
-					continue
-				}
-				fault := faultstore.Fault{Method: method, Mode: mode, Class: class, Delay: 2 * time.Second}
-				t.Run(fmt.Sprintf("%s/%s/%s", method, mode, class), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { outliveRare(t, fault) })
-				})
-			}
-		}
-	}
-}
+// rareMethods are called by an engine only when something is special.
+var rareMethods = []string{"Ended", "LoadArgs", "Claims", "Rescue", "Suspect", "Tx.Complete", "Within", "Unregister"}
 
 // special is a job of which the engine asks more than usual.
 type special struct {
@@ -45,7 +24,9 @@ type special struct {
 
 func (special) Kind() string { return "special" }
 
-func outliveRare(t *testing.T, fault faultstore.Fault) {
+// playRare has long arguments, completions in transactions, lost claims, a dead
+// worker and suspects.
+func playRare(t *testing.T, fault faultstore.Fault) {
 	store := offstagetest.NewStore()
 	lossy := faultstore.Wrap(store) // loses the answers to claims
 	faulty := faultstore.Wrap(lossy)
@@ -74,7 +55,7 @@ func outliveRare(t *testing.T, fault faultstore.Fault) {
 	lossy.Break(faultstore.Fault{Method: "Claim", Mode: faultstore.After, Count: 2})
 	seen := &witness{running: map[offstage.ID]int{}}
 	end := runSpecial(t, seen, faulty, store)
-	<-time.After(30 * time.Second)
+	pass(lasts)
 	if fault.Method == "Unregister" {
 		end()
 	}
@@ -84,14 +65,7 @@ func outliveRare(t *testing.T, fault faultstore.Fault) {
 	if fault.Method == "Unregister" {
 		end = runSpecial(t, seen, faulty, store)
 	}
-	for _, id := range ids {
-		wait, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-		if _, err := client.Receipt(id).Wait(wait); err != nil {
-			details, _ := client.Get(t.Context(), id)
-			t.Errorf("job %d: %v: %+v", id, err, details)
-		}
-		cancel()
-	}
+	awaitAll(t, client, ids)
 	end()
 	if seen.overlaps != 0 {
 		t.Errorf("%d attempts began while another of the same job was running", seen.overlaps)
@@ -120,7 +94,7 @@ func claimAll(t *testing.T, store offstage.Store) offstage.WorkerID {
 
 // runSpecial runs two workers on the store that fails.
 func runSpecial(t *testing.T, seen *witness, faulty *faultstore.Store, store *offstagetest.Store) (end func()) {
-	return run(t, func(w *worker.Worker) {
+	return run(t, worker.Config{}, func(w *worker.Worker) {
 		worker.Handle(w, func(ctx context.Context, job *offstage.Job[special]) error {
 			seen.enter(job.ID)
 			defer seen.leave(job.ID)
@@ -137,7 +111,7 @@ func runSpecial(t *testing.T, seen *witness, faulty *faultstore.Store, store *of
 				return errors.Join(err, tx.Rollback())
 			}
 			return tx.Commit()
-		}, worker.Retry(offstage.RetryPolicy{Backoff: func(int) time.Duration { return 10 * time.Second }}))
+		}, every(10*time.Second))
 	}, faulty, faulty)
 }
 
