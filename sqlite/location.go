@@ -107,9 +107,11 @@ const (
 // the file by our own checkpoints, see flow, and cut back to 64 MiB.
 const pragmas = "_pragma=busy_timeout(5000)&_pragma=synchronous(full)&_pragma=wal_autocheckpoint(0)&_pragma=journal_size_limit(67108864)"
 
-// settings are what a purpose adds to them.
+// settings are what a purpose adds to them. The writer's cache is small on purpose:
+// SQLite walks through all of it at the commit of a transaction that has put pages
+// of an index into another order, and what it does not hold, the system does.
 var settings = map[purpose]string{
-	forWriting:     "&_pragma=journal_mode(wal)&_pragma=cache_size(-32000)",
+	forWriting:     "&_pragma=journal_mode(wal)&_pragma=cache_size(-4000)",
 	forReading:     "&_pragma=query_only(1)&_pragma=cache_size(-8000)",
 	forCheckpoints: "",
 	forApplication: "&_txlock=immediate",

@@ -46,9 +46,9 @@ func (e *engine) keepPromoting(ctx context.Context, term int64) {
 			return
 		}
 		trouble.note(err)
-		wait := promoteEvery
+		wait := e.together(promoteEvery)
 		if report.Next > 0 {
-			wait = min(max(report.Next, promotePause), promoteEvery)
+			wait = min(max(report.Next, promotePause), wait)
 		}
 		if report.More {
 			wait = 0

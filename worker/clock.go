@@ -65,6 +65,24 @@ func pause(ctx context.Context, d time.Duration, wake signal) bool {
 	return ctx.Err() == nil
 }
 
+// pauseLeast is pause for d, of which the signal can cut short only what is longer
+// than least: signals bring forward what follows, and a storm of them no more.
+func pauseLeast(ctx context.Context, least, d time.Duration, wake signal) bool {
+	began := time.Now()
+	return pause(ctx, d, wake) && pause(ctx, min(least, d)-time.Since(began), nil)
+}
+
+// together shortens a wait of about a second or more, by half of it at most, so
+// that it ends whole seconds after the engine began. To wake an idle process costs
+// more than what its goroutines then do, so those that come back every second
+// come back at once.
+func (e *engine) together(d time.Duration) time.Duration {
+	if d < 9*time.Second/10 {
+		return d
+	}
+	return d - min((time.Since(e.began)+d)%time.Second, d/2)
+}
+
 // backoff spaces tries: the waits double from first to last, each shortened by
 // up to a quarter at random so that processes do not move in step.
 type backoff struct {

@@ -29,7 +29,7 @@ func (e *engine) keepFiring(ctx context.Context) {
 		if err != nil {
 			wait = fireLeast
 		}
-		if !pause(ctx, min(wait, fireLeast), nil) || wait > fireLeast && !pause(ctx, wait-fireLeast, e.fireNow) {
+		if !pauseLeast(ctx, fireLeast, wait, e.fireNow) {
 			return
 		}
 	}

@@ -199,7 +199,7 @@ func (e *engine) keepBeating(ctx context.Context) {
 			wait = retry
 		}
 		// News brings the next beat forward, but never by a storm of them.
-		if !pause(ctx, min(max(wait, 0), retry), nil) || !pause(ctx, max(wait-retry, 0), e.beatNow) {
+		if !pauseLeast(ctx, retry, e.together(wait), e.beatNow) {
 			return
 		}
 	}
@@ -265,7 +265,7 @@ func (e *engine) keepWatch(ctx context.Context) {
 			e.beatNow.set()
 		}
 		e.book.reportDeaf(e.log)
-		if !pause(ctx, min(again, time.Second), nil) {
+		if !pause(ctx, e.together(min(again, time.Second)), nil) {
 			return
 		}
 	}

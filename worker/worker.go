@@ -38,6 +38,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/offstagehq/offstage"
 )
@@ -122,6 +123,7 @@ type engine struct {
 	slots  int // of all pools
 	clock  func() moment
 	log    *slog.Logger
+	began  time.Time
 
 	lease      *lease
 	book       *book
@@ -153,7 +155,7 @@ type engine struct {
 
 func (w *Worker) engine() *engine {
 	e := &engine{
-		store: w.store, config: w.config, kinds: w.kinds, clock: w.clock, log: w.config.Logger,
+		store: w.store, config: w.config, kinds: w.kinds, clock: w.clock, log: w.config.Logger, began: time.Now(),
 		lease: newLease(w.config, w.clock), recorder: newRecorder(), rescues: newRescues(),
 		strays: &strays{more: newSignal()}, reports: newReports(),
 		hooks:    &hooks{tell: w.config.OnChange, more: newSignal()},

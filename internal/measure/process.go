@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -183,22 +184,28 @@ func (p *process) alive() bool {
 	}
 }
 
-// tick is the unit in which Linux tells the time that a process used.
-const tick = time.Second / 100
-
-// used returns how long the process has had a processor.
-func (p *process) used() (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+// used returns how long the process's threads have had a processor, as the
+// scheduler counts it: the ticks of its stat file are too coarse for an idle one.
+func (p *process) used() (sum time.Duration, err error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
-	_, after, _ := strings.Cut(string(stat), ") ") // the name may hold anything
-	fields := strings.Fields(after)
-	var user, system int64
-	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
-		return 0, err
+	for _, thread := range threads {
+		var ran time.Duration
+		text, err := os.ReadFile(thread)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := fmt.Sscan(string(text), &ran); err != nil {
+			return 0, err
+		}
+		sum += ran
 	}
-	return time.Duration(user+system) * tick, nil
+	if sum == 0 {
+		return 0, errors.New("this kernel does not count the time of threads (CONFIG_SCHED_INFO)")
+	}
+	return sum, nil
 }
 
 // sleep waits and reports whether ctx still lives.
