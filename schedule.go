@@ -104,7 +104,7 @@ func NewSchedule(name string, when When, args Args, options ...Option) (Schedule
 	case job.Delay != 0 || !job.RunAt.IsZero():
 		return Schedule{}, invalid("run at", "the jobs of a schedule start at its ticks")
 	}
-	if _, ever := when.Next(time.Time{}); !ever {
+	if _, ever := when.Next(time.Time{}); !ever && when.String() != atStart {
 		return Schedule{}, invalid("expression", "%q has no ticks", when)
 	}
 	if zone := when.Zone(); !isNamed(zone) {
@@ -137,6 +137,14 @@ func isNamed(zone *time.Location) bool {
 	}
 	return true
 }
+
+// atStart is the expression of schedules that have no ticks of their own.
+const atStart = "@reboot"
+
+// AtStart reports whether the schedule is one for @reboot: it enqueues when a worker
+// starts and no other lives, whatever program that is of. Workers that join others
+// or take over from them one by one, as at a rolling deploy, are no new start.
+func (s *Schedule) AtStart() bool { return s.Expression == atStart }
 
 // MustSchedule is [NewSchedule] for schedules in a program's text: it panics on
 // an error.

@@ -44,7 +44,8 @@ type ScheduleInfo struct {
 	// changed or resumed then.
 	Since time.Time `json:"since"`
 	// LastTick is the latest tick that was enqueued or passed over; LastRun the
-	// latest that enqueued.
+	// latest that enqueued. With AtStart, LastTick also moves when workers join
+	// others: a start is when every living one has started after it.
 	LastTick time.Time `json:"last_tick,omitzero"`
 	LastRun  time.Time `json:"last_run,omitzero"`
 	// NextTick is the next tick, as far as it is known.

@@ -227,6 +227,9 @@ func (s *ScheduleInfo) redefine(by Schedule, source, owner string, now time.Time
 		s.Owed = s.NextTick
 	}
 	s.Schedule, s.Source, s.Owner, s.UpdatedAt, s.LeftAt = by, source, owner, now, time.Time{}
+	if source == SourceHand {
+		s.notBefore(now)
+	}
 	s.begin(now)
 	return true, nil
 }
@@ -238,6 +241,13 @@ func sameSchedule(a, b Schedule) (bool, error) {
 	}
 	y, err := json.Marshal(b)
 	return bytes.Equal(x, y), err
+}
+
+// notBefore makes a schedule for @reboot wait for workers that start from now on.
+func (s *ScheduleInfo) notBefore(now time.Time) {
+	if s.AtStart() {
+		s.LastTick = now
+	}
 }
 
 // active reports whether it is switched on.
@@ -306,6 +316,7 @@ func (c *Client) ResumeSchedule(ctx context.Context, name string) error {
 			return false, nil
 		}
 		s.Paused, s.UpdatedAt = false, now
+		s.notBefore(now)
 		s.begin(now)
 		return true, nil
 	})

@@ -38,7 +38,7 @@ func TestNewScheduleRefuses(t *testing.T) {
 			return offstage.NewSchedule("s", daily, report{}, offstage.MaxAttempts(0))
 		},
 		"expression": func() (offstage.Schedule, error) {
-			return offstage.NewSchedule("s", schedule.MustParse("@reboot"), report{})
+			return offstage.NewSchedule("s", never{}, report{})
 		},
 		"zone": func() (offstage.Schedule, error) {
 			return offstage.NewSchedule("s", schedule.MustParse("@daily", schedule.In(time.FixedZone("CET", 3600))), report{})
@@ -179,3 +179,10 @@ func ExampleClient_SaveSchedule() {
 	}
 	// Output: enqueued true ready true
 }
+
+// never is an expression that is never due.
+type never struct{}
+
+func (never) String() string                           { return "never" }
+func (never) Zone() *time.Location                     { return time.UTC }
+func (never) Next(time.Time) (tick time.Time, ok bool) { return time.Time{}, false }

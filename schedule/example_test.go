@@ -111,5 +111,5 @@ func ExampleExpression_Reboot() {
 	}
 	_, ticks := e.Next(time.Time{})
 	fmt.Println(e.Explain(), e.Reboot(), ticks)
-	// Output: whenever the worker starts true false
+	// Output: when a worker starts and no other runs true false
 }

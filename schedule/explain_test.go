@@ -30,7 +30,7 @@ func TestExplain(t *testing.T) {
 		"0 9 * * 1#1,5#-1,3":                     "at 09:00 on Wednesday, and on the first Monday and the last Friday of the month, UTC",
 		"0 0 0 1 1 * 2027-2031/2,2040,2050-2052": "at 00:00 on day 1 of January in every 2nd year from 2027 to 2031, 2040 and 2050 to 2052, UTC",
 		"CRON_TZ=Europe/Berlin @hourly":          "at minute 0 of every hour, Europe/Berlin time",
-		"@reboot":                                "whenever the worker starts",
+		"@reboot":                                "when a worker starts and no other runs",
 		"H H * * *":                              "at 15:21 every day, UTC",
 		"every 90 minutes":                       "every 1 hour and 30 minutes, counted from 2026-11-26 13:07:00 +00:00",
 		"every 1h":                               "every hour, counted from 2026-11-26 13:07:00 +00:00",

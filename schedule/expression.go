@@ -154,8 +154,8 @@ func (e *Expression) Ticks(after time.Time) iter.Seq[time.Time] {
 // else UTC.
 func (e *Expression) Zone() *time.Location { return e.zone }
 
-// Reboot reports whether the expression is @reboot, which has no ticks: it is
-// due when whoever runs it starts.
+// Reboot reports whether the expression is @reboot, which has no ticks: what it
+// waits for is no time, but a start.
 func (e *Expression) Reboot() bool {
 	_, reboot := e.rule.(reboot)
 	return reboot
@@ -174,7 +174,7 @@ type reboot struct{}
 
 func (reboot) next(int64) (int64, bool)      { return 0, false }
 func (reboot) prev(int64) (int64, bool)      { return 0, false }
-func (reboot) explain(*time.Location) string { return "whenever the worker starts" }
+func (reboot) explain(*time.Location) string { return "when a worker starts and no other runs" }
 
 // input is an expression that is being read.
 type input struct {

@@ -53,6 +53,9 @@ func (e *engine) fire(ctx context.Context) (time.Duration, error) {
 	changes := make([]offstage.ScheduleChange, len(page.Schedules))
 	for i, s := range page.Schedules {
 		changes[i] = decide(s, page.Now)
+		if s.AtStart() {
+			e.startNow.set()
+		}
 		if p := changes[i].Schedule.Problem; p != "" && p != s.Problem {
 			e.log.Error("offstage: a schedule is not understood; it fires again when it is", "schedule", s.Name, "problem", p)
 		}

@@ -79,6 +79,7 @@ func (e *engine) crown(ctx context.Context, r *reign, s *session, term int64) *r
 	r.chores.Go(func() { defer end(); e.keepPromoting(rule, term) })
 	r.chores.Go(func() { defer end(); e.keepTidying(rule, term) })
 	r.chores.Go(func() { e.keepFiring(rule) })
+	r.chores.Go(func() { e.keepStarting(rule) })
 	return r
 }
 

@@ -145,6 +145,7 @@ type engine struct {
 	recordNow  signal // record: the store is back
 	promoteNow signal // leader: something may be due
 	fireNow    signal // leader: a schedule may have changed
+	startNow   signal // leader: a schedule for @reboot has changed
 	peerDied   signal // lead: the leader may be dead
 
 	stopping chan struct{} // closed when no job may start any more
@@ -160,7 +161,7 @@ func (w *Worker) engine() *engine {
 		strays: &strays{more: newSignal()}, reports: newReports(),
 		hooks:    &hooks{tell: w.config.OnChange, more: newSignal()},
 		suspects: make(chan struct{}, 1),
-		hungry:   newSignal(), beatNow: newSignal(), recordNow: newSignal(), promoteNow: newSignal(), fireNow: newSignal(), peerDied: newSignal(),
+		hungry:   newSignal(), beatNow: newSignal(), recordNow: newSignal(), promoteNow: newSignal(), fireNow: newSignal(), startNow: newSignal(), peerDied: newSignal(),
 		stopping: make(chan struct{}), failed: make(chan struct{}),
 	}
 	e.waker, _ = w.store.(offstage.Waker)

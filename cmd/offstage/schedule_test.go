@@ -88,7 +88,6 @@ func TestScheduleRefuses(t *testing.T) {
 		says string
 	}{
 		{[]string{"add", "a", "every tuesdya", "task"}, exitUsage, "did you mean tuesday?"},
-		{[]string{"add", "a", "@reboot", "task"}, exitUsage, "@reboot has no ticks"},
 		{[]string{"add", "a", "@daily", "task", "{"}, exitUsage, "not JSON"},
 		{[]string{"add", "a b", "@daily", "task"}, exitUsage, "the character ' '"},
 		{[]string{"add", "a", "@daily", "task", "--overlap", "never"}, exitUsage, "not one of allow, skip, queue, cancel"},
@@ -109,6 +108,29 @@ func TestScheduleRefuses(t *testing.T) {
 		got := run(t, path, "", append([]string{"schedule"}, c.args...)...)
 		if got.code != c.code || !strings.Contains(got.stderr, c.says) {
 			t.Errorf("%q: got %+v, want exit %d and %q", c.args, got, c.code, c.says)
+		}
+	}
+}
+
+// A schedule for @reboot is made, shown, imported and written as others are, and says
+// that it has no ticks.
+func TestScheduleAtStart(t *testing.T) {
+	store := newStore(t)
+	var s offstage.ScheduleInfo
+	mustRun(t, store, &s, "schedule", "add", "warm", "@reboot", "warm_up")
+	if s.Expression != "@reboot" || !s.AtStart() {
+		t.Errorf("added %+v", s)
+	}
+	ruby := writeFile(t, "schedule.rb", "every :reboot do\n  rake \"boot\"\nend\n")
+	for _, c := range []struct{ args, says string }{
+		{"import " + ruby, "boot"},
+		{"list", "at a start"},
+		{"show warm", "when a worker starts and no other runs"},
+		{"next @reboot", "when a worker starts and no other runs\nit has no ticks\n"},
+		{"export", "@reboot offstage schedule run boot\n@reboot offstage schedule run warm\n"},
+	} {
+		if got := run(t, store, "", append([]string{"schedule"}, strings.Fields(c.args)...)...); got.code != 0 || !strings.Contains(got.stdout, c.says) {
+			t.Errorf("%s: %+v, want %q", c.args, got, c.says)
 		}
 	}
 }

@@ -99,9 +99,6 @@ func (f *scheduleFlags) setExpression(s *offstage.Schedule, text string) error {
 	if err != nil {
 		return err
 	}
-	if e.Reboot() {
-		return usage("@reboot has no ticks: a schedule needs some")
-	}
 	s.Expression, s.Zone = e.String(), e.Zone().String()
 	return nil
 }

@@ -70,5 +70,8 @@ func crontabFields(expression string) (string, bool) {
 		words = words[1:]
 	}
 	fields := strings.Join(words, " ")
+	if fields == "@reboot" {
+		return fields, true
+	}
 	return fields, len(words) == 5 && strings.Trim(fields, "0123456789*,-/ ") == ""
 }

@@ -89,7 +89,10 @@ func (p *program) scheduleNext(text string, flags nextFlags) error {
 			return err
 		}
 	}
-	if len(ticks) == 0 {
+	switch {
+	case e.Reboot():
+		_, err = fmt.Fprintln(p.stdout, "it has no ticks")
+	case len(ticks) == 0:
 		_, err = fmt.Fprintln(p.stdout, "it has no ticks after that")
 	}
 	return err

@@ -51,7 +51,7 @@ func (p *program) printSchedules(schedules []offstage.ScheduleInfo, limit int) e
 	for i := range schedules {
 		s := &schedules[i]
 		rows[i] = []string{
-			plain(s.Name), scheduleState(s), short(plain(s.Expression), 60), plain(s.Zone), plain(s.Job.Kind), moment(s.NextTick), moment(s.LastRun),
+			plain(s.Name), scheduleState(s), short(plain(s.Expression), 60), plain(s.Zone), plain(s.Job.Kind), nextOf(s), moment(s.LastRun),
 			strconv.FormatInt(s.Runs, 10), ownerOf(s),
 		}
 	}
@@ -65,6 +65,14 @@ func (p *program) printSchedules(schedules []offstage.ScheduleInfo, limit int) e
 		fmt.Fprintf(p.stderr, "There may be more: go on with --after %s\n", plain(schedules[limit-1].Name))
 	}
 	return nil
+}
+
+// nextOf says when a schedule is due next.
+func nextOf(s *offstage.ScheduleInfo) string {
+	if s.AtStart() {
+		return "at a start"
+	}
+	return moment(s.NextTick)
 }
 
 // scheduleState says whether a schedule is switched on.

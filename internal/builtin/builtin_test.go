@@ -196,7 +196,6 @@ func TestFileRefuses(t *testing.T) {
 		"[schedules.a]\nexpression = \"every dya\"\nkind = \"x\"":                   "did you mean day?",
 		"[schedules.a]\nexpression = \"@daily\"\nkind = \"x\"\nzone = \"Mars\"":     "no such time zone",
 		"[schedules.a]\nexpression = \"@daily\"\nkind = \"x\"\noverlap = \"never\"": "overlap",
-		"[schedules.a]\nexpression = \"@reboot\"\nkind = \"x\"":                     "has no ticks",
 	} {
 		config, err := builtin.Read("a.toml", []byte(text))
 		if err == nil {

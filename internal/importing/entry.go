@@ -152,8 +152,7 @@ func (r *reader) add(e Entry) {
 		return
 	}
 	if parsed.Reboot() {
-		r.refuse(e.Line, e.Original, "it runs at each start and has no ticks; do that in the program")
-		return
+		e.Warnings = append(e.Warnings, "there it runs when the machine starts; here when a worker starts and no other runs")
 	}
 	for n, base := 2, e.Name; r.names[e.Name]; n++ {
 		e.Name = base + "_" + strconv.Itoa(n)

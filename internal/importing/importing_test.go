@@ -106,13 +106,14 @@ func TestCrontab(t *testing.T) {
 16 half_year | 15 14 1 1,7 * command {"command":"/opt/shop/bin/half-year"}
 17 second_sunday | 0 4 8-14 * */7 command {"command":"/opt/shop/bin/second-sunday"}
 18 digest | 0 0 * * * command {"command":"/opt/shop/bin/digest"}
+19 warm_up | @reboot command {"command":"/opt/shop/bin/warm-up"}
+  ! there it runs when the machine starts; here when a worker starts and no other runs
 20 get_shop_example_org_ping | */10 * * * * http {"url":"https://shop.example.org/ping"}
 21 curl | 0 5 * * * command {"command":"curl -X POST https://shop.example.org/sync"}
 22 wget | 0 6 * * * command {"command":"wget -q https://shop.example.org/feed \u0026\u0026 /opt/shop/bin/load"}
 24 german_night | 30 2 * * * command {"command":"/opt/shop/bin/german-night"} in Europe/Berlin
 29 echo | 5 4 * * 0 command {"command":"echo 100% done"} in Europe/Berlin
   ! a % of cron's ends the command; what follows is its input
-19 refused @reboot	/opt/shop/bin/warm-up: it runs at each start and has no ticks; do that in the program
 25 refused 61 * * * *	/opt/shop/bin/never: "61": the field minute takes 0 to 59
 26 refused 0 0 30 2 *	/opt/shop/bin/never-either: "30": there is no such day: the expression never ticks
 27 refused not an entry: an entry has 5 fields and a command
@@ -221,8 +222,9 @@ func TestWhenever(t *testing.T) {
 41 five_months | every 5 months on the 1st day five_months 
   ! whenever begins anew with each year; here it is every 5 months, counted from when the schedule is made
 42 yearly | every year on the 15th day in january at 17:00 yearly 
+43 boot | @reboot boot 
+  ! there it runs when the machine starts; here when a worker starts and no other runs
 56 last | every day at 00:20 last 
-43 refused every :reboot: rake "boot": it runs at each start and has no ticks; do that in the program
 44 refused every :day, at: "#{hour}:00": the times cannot be read without running Ruby: "#{hour}:00"
 45 refused every some_interval: this is not a frequency that can be read without running Ruby
 46 refused if production?: Ruby code is not executed: write what it makes
