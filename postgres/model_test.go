@@ -11,3 +11,8 @@ func TestModel(t *testing.T) {
 	db := pgtest.Open(t)
 	model.Run(t, newHarness(db.URL, db.URL))
 }
+
+func TestModelFlows(t *testing.T) {
+	db := pgtest.Open(t)
+	model.RunFlows(t, newHarness(db.URL, db.URL))
+}

@@ -2,10 +2,8 @@ package model
 
 import (
 	"errors"
-	"flag"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -18,60 +16,16 @@ import (
 // as many times as rapid's flags say, and prints the shortest sequence that it
 // finds to end in a difference.
 func Run(t *testing.T, h storetest.Harness) {
-	setFlag(t, "rapid.nofailfile", "true")
-	if h.Advance == nil {
-		setFlag(t, "rapid.shrinktime", "5h") // time flies in a bubble
-	}
-	check := func(t *testing.T) {
-		// A testing.T in a bubble may not be asked for its deadline.
-		rapid.Check(struct{ testing.TB }{t}, func(rt *rapid.T) {
-			scope := &scope{TB: t}
-			defer scope.close()
-			m := newMachine(rt, scope, h)
-			rt.Repeat(rapid.StateMachineActions(m))
-		})
-	}
-	if h.Advance != nil {
-		check(t)
-		return
-	}
-	synctest.Test(t, check)
-}
-
-func setFlag(t *testing.T, name, value string) {
-	t.Helper()
-	if err := flag.Set(name, value); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// scope is a testing.TB whose cleanups run at the end of one sequence.
-type scope struct {
-	testing.TB
-	cleanups []func()
-}
-
-// Cleanup keeps f for the end of the sequence.
-func (s *scope) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
-
-func (s *scope) close() {
-	for _, f := range slices.Backward(s.cleanups) {
-		f()
-	}
+	explore(t, h, func(rt *rapid.T, scope *scope) rapid.StateMachine { return newMachine(rt, scope, h) })
 }
 
 // machine performs random operations on a store and on the reference. Its
 // exported methods are the operations; Check follows each of them.
 type machine struct {
-	scope   *scope
-	h       storetest.Harness
-	store   offstage.Store
-	ref     *reference
-	workers []offstage.WorkerID
-	term    int64
-	seq     int64
-	held    []heldJob // claimed and, as far as their worker knows, running
-	sent    []sentResult
+	driver
+	ref  *reference
+	held []heldJob // claimed and, as far as their worker knows, running
+	sent []sentResult
 }
 
 type heldJob struct {
@@ -86,26 +40,7 @@ type sentResult struct {
 }
 
 func newMachine(rt *rapid.T, scope *scope, h storetest.Harness) *machine {
-	m := &machine{scope: scope, h: h, store: h.Open(scope), ref: newReference()}
-	for range 2 {
-		m.workers = append(m.workers, m.register(rt))
-	}
-	term, err := m.store.Lead(scope.Context(), m.workers[0], 10_000*time.Hour)
-	if err != nil || term == 0 {
-		rt.Fatalf("lead: term %d, %v", term, err)
-	}
-	m.term = term
-	return m
-}
-
-func (m *machine) register(rt *rapid.T) offstage.WorkerID {
-	id, err := m.store.Register(m.scope.Context(), offstage.WorkerInfo{
-		Name: "model", Queues: []string{"a", "b"}, Kinds: []offstage.Kind{{Name: "k"}}, Slots: 4,
-	})
-	if err != nil {
-		rt.Fatalf("register: %v", err)
-	}
-	return id
+	return &machine{driver: newDriver(rt, scope, h), ref: newReference()}
 }
 
 var (
@@ -279,11 +214,7 @@ func (m *machine) Operate(rt *rapid.T) {
 func (m *machine) Pass(rt *rapid.T) {
 	m.ref.tick++
 	d := rapid.SampledFrom([]time.Duration{time.Second, 4 * time.Second, 10 * time.Second}).Draw(rt, "time")
-	if m.h.Advance != nil {
-		m.h.Advance(m.scope, m.store, d)
-	} else {
-		time.Sleep(d)
-	}
+	m.driver.pass(d)
 	m.ref.now += d
 	m.ref.promote()
 	m.chore(rt, offstage.Promote)
@@ -297,33 +228,11 @@ func (m *machine) Tidy(rt *rapid.T) {
 	}
 }
 
-func (m *machine) chore(rt *rapid.T, chore offstage.Chore) {
-	for more := true; more; {
-		report, err := m.store.Chore(m.scope.Context(), m.term, chore, 100)
-		if err != nil {
-			rt.Fatalf("%s: %v", chore, err)
-		}
-		more = report.More
-	}
-}
-
 // Die lets a worker die and be rescued; another takes its place. What it still
 // believes to hold may yet be finished by it, as by a process that was paused.
 func (m *machine) Die(rt *rapid.T) {
 	m.ref.tick++
-	i := rapid.IntRange(0, len(m.workers)-1).Draw(rt, "worker")
-	dead := m.workers[i]
-	for more := true; more; {
-		var err error
-		if _, more, err = m.store.Rescue(m.scope.Context(), offstage.Peer{ID: dead, Dead: true}, 2); err != nil {
-			rt.Fatalf("rescue: %v", err)
-		}
-	}
-	m.ref.rescue(dead)
-	if _, err := m.store.Beat(m.scope.Context(), dead); !errors.Is(err, offstage.ErrGone) {
-		rt.Fatalf("a worker that was rescued beats: %v; want ErrGone", err)
-	}
-	m.workers[i] = m.register(rt)
+	m.ref.rescue(m.die(rt))
 }
 
 // Suspect names a claimed job as the suspect that its worker starts.
