@@ -102,13 +102,14 @@ func (c *campaign) play(ctx context.Context) error {
 		return err
 	}
 	c.rec.Write(history.Event{What: history.Healed})
+	healed := time.Now()
 	if !sleep(ctx, warmUp) {
 		return context.Cause(ctx)
 	}
 	if err := c.crew.stop(ctx, producerRole); err != nil {
 		return err
 	}
-	if err := c.settle(ctx); err != nil {
+	if err := c.settle(ctx, healed); err != nil {
 		return err
 	}
 	if err := c.crew.stop(ctx, workerRole); err != nil {
@@ -121,12 +122,19 @@ func (c *campaign) play(ctx context.Context) error {
 	return listing.Save(c.history)
 }
 
-// settle waits until all jobs have ended, as long as that may take. What is
-// left then is for the checker to find.
-func (c *campaign) settle(ctx context.Context) error {
+// settle lets the schedules have their ticks since the end of the faults, gives
+// the signals that are owed, and waits until all jobs have ended, as long as that
+// may take. What is left then is for the checker to find.
+func (c *campaign) settle(ctx context.Context, healed time.Time) error {
 	waiting, cancel := context.WithTimeout(ctx, toSettle+10*c.rules().Lease)
 	defer cancel()
 	began := time.Now()
+	if err := c.world.ground.EndSchedules(waiting, healed); err != nil {
+		return err
+	}
+	if err := c.world.ground.SignalLate(ctx, c.rec); err != nil {
+		return err
+	}
 	left, err := c.world.ground.Drain(waiting)
 	if waiting.Err() != nil && ctx.Err() == nil {
 		err = nil // the listing will show them

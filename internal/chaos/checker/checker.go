@@ -45,7 +45,10 @@ func Check(events []history.Event, listing *history.Listing, rules Rules) *Repor
 		e.checkAttempts(s)
 		e.checkNeighbour(s)
 		e.checkCancel(s)
+		e.checkSteps(s)
+		e.checkWaits(s)
 	}
+	e.checkTicks()
 	e.checkUnique()
 	e.checkProcesses()
 	e.measureRecovery()

@@ -88,7 +88,7 @@ func (e *evidence) checkEnqueue(key string, q *enqueue, jobs []*history.Job) {
 // checkOrphans looks for jobs, and rows beside jobs, that nobody sent.
 func (e *evidence) checkOrphans(byKey map[string][]*history.Job) {
 	for _, s := range e.stories {
-		if s.listed != nil && s.enqueue == nil {
+		if s.listed != nil && s.enqueue == nil && s.listed.Schedule == "" {
 			e.breach(s, phantom, "nobody enqueued %s", s.listed.Key)
 		}
 	}

@@ -15,10 +15,12 @@ type evidence struct {
 	rules    Rules
 	events   []history.Event
 	listing  *history.Listing
-	enqueues map[string]*enqueue // by key
-	stories  []*story            // by job
-	lives    map[string]*life    // by process
-	outages  []span              // without a database, one after the other
+	enqueues map[string]*enqueue        // by key
+	stories  []*story                   // by job
+	lives    map[string]*life           // by process
+	outages  []span                     // without a database, one after the other
+	signals  map[string][]history.Event // sends and acknowledgements, by the enqueue's key
+	healed   int64                      // since 1970: when there were no more faults
 	report   *Report
 
 	byJob map[offstage.ID]*story
@@ -50,6 +52,7 @@ type story struct {
 	cancels []history.Event // those answered
 	asked   int64           // when a cancel was first sent; 0: never
 	named   map[int]bool    // runs that a worker was about to start as its suspect
+	memory  []history.Event // what it did, kept, found and waited for
 }
 
 // run is one start of a job.
@@ -84,7 +87,7 @@ type span struct{ from, to int64 }
 func gather(events []history.Event, listing *history.Listing, rules Rules) *evidence {
 	e := &evidence{
 		rules: rules, events: events, listing: listing, enqueues: map[string]*enqueue{}, lives: map[string]*life{},
-		byJob: map[offstage.ID]*story{},
+		signals: map[string][]history.Event{}, byJob: map[offstage.ID]*story{},
 		report: &Report{
 			Seed: rules.Seed, Store: rules.Store, LeaseMS: rules.Lease.Milliseconds(), GraceMS: rules.Grace.Milliseconds(),
 			Faults: map[string]int{}, Jobs: len(listing.Jobs),
@@ -100,6 +103,11 @@ func gather(events []history.Event, listing *history.Listing, rules Rules) *evid
 			e.addEnqueue(event)
 		case history.CancelSend, history.CancelAck, history.CancelFail, history.Mark, history.Naming:
 			e.addToStory(event)
+		case history.Do, history.Kept, history.Found, history.Nap, history.Woke, history.Got:
+			s := e.story(event.Job)
+			s.memory = append(s.memory, event)
+		case history.SignalSend, history.SignalAck:
+			e.signals[event.Key] = append(e.signals[event.Key], event)
 		case history.Start, history.Cancelled, history.End:
 			e.addRun(event)
 		case history.Suicide:
@@ -207,6 +215,8 @@ func (e *evidence) addToLife(event history.Event) {
 	switch l := e.life(event.Process); event.What {
 	case history.Stall:
 		l.pauses = append(l.pauses, span{event.Mono - event.Wait, event.Mono})
+	case history.Healed:
+		e.healed = event.Wall
 	case history.Stopping:
 		l.stopping = event.Mono
 	case history.Stopped:

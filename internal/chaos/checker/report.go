@@ -49,6 +49,13 @@ type Report struct {
 	Poisoned   int       `json:"poisoned"`           // poison jobs that failed as they should
 	Felled     int       `json:"felled"`             // ordinary jobs that three workers in a row were killed under
 	Unique     int       `json:"unique_existed"`     // unique enqueues that found their job there
+	// Steps are results of steps, and savings of cursors, that were stored; Resumed
+	// are the runs that did not have to begin anew because of them. Signals were
+	// acknowledged and came to their job; Ticks have had their job.
+	Steps   int `json:"steps"`
+	Resumed int `json:"resumed"`
+	Signals int `json:"signals"`
+	Ticks   int `json:"ticks"`
 
 	// Violations are what the counts above are counts of.
 	Violations []Violation `json:"-"`
@@ -93,13 +100,17 @@ const (
 	pairBroken      = "pair_broken"    // a job without its transaction's row, or the row without the job
 	effectBroken    = "effect_broken"  // a completion without its transaction's row, or the row without it
 	torn            = "torn"           // a part of a sequence of jobs that has to exist as a whole or not at all
+	stepTwice       = "step_twice"     // a step was done again though its result was stored, or a cursor went back
+	signalLost      = "signal_lost"    // a signal was acknowledged and did not come to its job
+	tickLost        = "tick_lost"      // a tick of a schedule has no job
+	tickTwice       = "tick_twice"     // a tick has two
 	wrongWitness    = "wrong_witness"  // the history contradicts itself: the checker cannot be trusted
 )
 
 var whats = []string{
 	lost, phantom, finishedTwice, overlap, uniqueViolation, attemptsOver, stuck, hollow, runTwice, unrecorded, early,
 	uncancelled, neighbour, immortal, crash, slowStop, lateStart, refused, missingFault, pairBroken, effectBroken, torn,
-	wrongWitness,
+	stepTwice, signalLost, tickLost, tickTwice, wrongWitness,
 }
 
 // count fills in the counts of violations.

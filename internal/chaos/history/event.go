@@ -26,6 +26,22 @@ const (
 	CancelFail What = "cancel_fail" // the cancel's answer was an error: it may have happened
 )
 
+// Events of signals; Key is that of the enqueue whose job waits, Note the payload.
+const (
+	SignalSend What = "signal_send" // about to give the signal
+	SignalAck  What = "signal_ack"  // it was given, or had been
+)
+
+// Events of jobs that remember, which carry Job and Run. Note is a step's name.
+const (
+	Do    What = "do"    // about to do the step
+	Kept  What = "kept"  // its result is stored; of a cursor, Count is how far it came
+	Found What = "found" // a cursor was opened: Count is how far earlier runs came
+	Nap   What = "nap"   // about to sleep for Wait
+	Woke  What = "woke"  // the sleep is over
+	Got   What = "got"   // the signal came: Note is its payload
+)
+
 // Events of workers. All but the last carry Job and Run.
 const (
 	Start     What = "start"     // the handler was entered
@@ -74,6 +90,9 @@ const (
 	Pauses = "pauses"
 	Outage = "outage" // the target is the database
 )
+
+// Late is the payload of signals that their producers could not give any more.
+const Late = "late"
 
 // Event is one thing that a process saw. Fields that its What does not name are
 // zero. Times are in nanoseconds.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/offstagehq/offstage"
 )
@@ -27,9 +28,12 @@ type Job struct {
 	Key    string         `json:"k"`
 	Unique string         `json:"u,omitempty"`
 	State  offstage.State `json:"state"`
-	Run    int            `json:"r"`
-	Errors int            `json:"errors,omitempty"`
-	Lost   int            `json:"lost,omitempty"`
+	// Schedule enqueued it at its Tick; "" is none.
+	Schedule string    `json:"schedule,omitempty"`
+	Tick     time.Time `json:"tick,omitzero"`
+	Run      int       `json:"r"`
+	Errors   int       `json:"errors,omitempty"`
+	Lost     int       `json:"lost,omitempty"`
 	// Attempts are its history. A job that completed in its first run has none
 	// here: its history is that.
 	Attempts []Attempt `json:"attempts,omitempty"`

@@ -26,6 +26,7 @@ type job = offstage.Job[Task]
 func (s *stage) register(w *worker.Worker) {
 	handlers := map[string]func(context.Context, *job) error{
 		flaky: s.flaky, effect: s.effect, snoozed: s.snoozed, deaf: s.deaf, broken: s.broken,
+		stepped: s.stepped, patient: s.patient,
 		poison:  func(ctx context.Context, j *job) error { return s.poison(ctx, j, s.die) },
 		glutton: func(ctx context.Context, j *job) error { return s.poison(ctx, j, s.devour) },
 	}
@@ -69,8 +70,8 @@ func (s *stage) snoozed(ctx context.Context, j *job) error {
 	if j.Run > j.Args.Fails {
 		return nil
 	}
-	const nap = 200 * time.Millisecond
-	return &ending{offstage.Snooze(nap), history.Control, nap}
+	const later = 200 * time.Millisecond
+	return &ending{offstage.Snooze(later), history.Control, later}
 }
 
 // effect completes its job in a transaction of its own, in which it also writes

@@ -56,6 +56,9 @@ func listed(ctx context.Context, client *offstage.Client, info *offstage.JobInfo
 		ID: info.ID, Kind: info.Kind, Key: task.Key, Unique: task.Unique,
 		State: info.State, Run: info.Run, Errors: info.Errors, Lost: info.Lost,
 	}
+	if info.Tick != nil {
+		job.Schedule, job.Tick = info.Tick.Schedule, info.Tick.At
+	}
 	if info.Run <= 1 && info.State == offstage.Completed {
 		return job, nil
 	}
@@ -121,4 +124,45 @@ func without(ids []offstage.ID, ended []offstage.Ended) []offstage.ID {
 	return slices.DeleteFunc(slices.Clone(ids), func(id offstage.ID) bool {
 		return slices.ContainsFunc(ended, func(e offstage.Ended) bool { return e.ID == id })
 	})
+}
+
+// SignalLate gives, for producers that cannot any more, the signals of all jobs
+// that have not ended.
+func (g *Ground) SignalLate(ctx context.Context, rec *history.Recorder) error {
+	return eachJob(ctx, offstage.NewClient(g.Store), func(info *offstage.JobInfo) error {
+		var task Task
+		if info.Kind != patient || info.State.Terminal() {
+			return nil
+		}
+		if err := json.Unmarshal(info.Facts.Args, &task); err != nil {
+			return fmt.Errorf("job %d: %w", info.ID, err)
+		}
+		return g.signal(ctx, rec, task.Key, history.Late)
+	})
+}
+
+// EndSchedules waits until each schedule has had a tick after a time, or until
+// ctx is done, and then switches them off. If one has none, it is for the
+// checker to say so.
+func (g *Ground) EndSchedules(ctx context.Context, after time.Time) error {
+	client := offstage.NewClient(g.Store)
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for _, s := range schedules() {
+		for waiting := true; waiting; {
+			info, err := client.Schedule(ctx, s.Name)
+			if err != nil && ctx.Err() == nil {
+				return fmt.Errorf("look at the schedule %s: %w", s.Name, err)
+			}
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+			}
+			waiting = !info.LastRun.After(after) && ctx.Err() == nil
+		}
+		if err := client.PauseSchedule(context.WithoutCancel(ctx), s.Name); err != nil {
+			return fmt.Errorf("pause the schedule %s: %w", s.Name, err)
+		}
+	}
+	return nil
 }

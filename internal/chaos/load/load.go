@@ -38,6 +38,9 @@ const (
 	poison  = "poison"  // kills its process
 	glutton = "glutton" // uses up its process's memory
 	bulk    = "bulk"    // enqueued as a sequence
+	stepped = "stepped" // does steps and a loop with a cursor
+	patient = "patient" // sleeps, and waits for a signal
+	second  = "second"  // enqueued by a schedule, each second
 )
 
 // traits are what the checker, the producers and the workers have to know of a
@@ -54,7 +57,7 @@ type traits struct {
 const tries = 4 // attempts of kinds that may fail for good
 
 var kinds = map[string]traits{
-	quick:   {share: 4000, task: Task{MS: 5}},
+	quick:   {share: 3500, task: Task{MS: 5}},
 	slow:    {share: 800, task: Task{MS: 2000}},
 	flaky:   {share: 800, task: Task{MS: 20, Fails: tries}, Kind: checker.Kind{MaxAttempts: tries}},
 	later:   {share: 800, task: Task{MS: 5}},
@@ -69,6 +72,9 @@ var kinds = map[string]traits{
 	poison:  {share: 3, task: Task{MS: 200}, Kind: checker.Kind{Poison: true}},
 	glutton: {share: 1, task: Task{MS: 200}, Kind: checker.Kind{Poison: true}},
 	bulk:    {share: 26, task: Task{MS: 2}},
+	stepped: {share: 300, task: Task{MS: 2400}},
+	patient: {share: 200, task: Task{MS: 5}},
+	second:  {task: Task{MS: 5}},
 }
 
 // Kinds returns what the checker has to know of each kind.

@@ -121,7 +121,7 @@ func (p *Producer) rollKind(dice *rand.Rand) string {
 		return p.Only[dice.IntN(len(p.Only))]
 	}
 	n := dice.IntN(10_000)
-	for _, kind := range []string{slow, flaky, later, single, once, paired, effect, snoozed, called, deaf, broken, poison, glutton, bulk} {
+	for _, kind := range []string{slow, flaky, later, single, once, paired, effect, snoozed, called, deaf, broken, poison, glutton, bulk, stepped, patient} {
 		if n -= kinds[kind].share; n < 0 {
 			return kind
 		}
@@ -141,6 +141,10 @@ func (p *Producer) enqueue(ctx context.Context, o offer, dice *rand.Rand) {
 	case called:
 		if a := p.send(ctx, o, p.sendOne); p.record(o, a) {
 			p.callOff(ctx, a.receipt.ID, time.Duration(dice.IntN(600))*time.Millisecond)
+		}
+	case patient:
+		if p.record(o, p.send(ctx, o, p.sendOne)) {
+			p.signal(ctx, o.task.Key, time.Duration(dice.IntN(2000))*time.Millisecond)
 		}
 	default:
 		p.record(o, p.send(ctx, o, p.sendOne))

@@ -71,3 +71,35 @@ func (p *Producer) callOff(ctx context.Context, id offstage.ID, after time.Durat
 	}
 	p.Recorder.Write(history.Event{What: history.CancelAck, Job: id, Next: state})
 }
+
+// signal gives the signal for which a job waits, after a while, and again until
+// it is acknowledged: a repeat changes nothing.
+func (p *Producer) signal(ctx context.Context, key string, after time.Duration) {
+	select {
+	case <-time.After(after):
+	case <-ctx.Done():
+		return
+	}
+	for ctx.Err() == nil {
+		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		err := p.Ground.signal(call, p.Recorder, key, p.Name)
+		cancel()
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// signal gives a signal and records that.
+func (g *Ground) signal(ctx context.Context, rec *history.Recorder, key, payload string) error {
+	rec.Write(history.Event{What: history.SignalSend, Key: key, Note: payload})
+	_, err := offstage.NewClient(g.Store).Signal(ctx, signalOf(key), payload)
+	if err == nil {
+		rec.Write(history.Event{What: history.SignalAck, Key: key, Note: payload})
+	}
+	return err
+}

@@ -29,6 +29,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			{Name: "urgent", Queues: []string{urgent}, Slots: 4},
 			{Name: "all", Queues: []string{urgent, offstage.DefaultQueue, idle}, Slots: 16},
 		},
+		Schedules:  schedules(),
 		Middleware: []worker.Middleware{witness(w.Recorder)},
 		OnChange:   marker(w.Recorder),
 	})
