@@ -77,7 +77,7 @@ func (e *Entry) setCommand(line string) error {
 		e.Warnings = append(e.Warnings, "a % of cron's ends the command; what follows is its input")
 	}
 	line = strings.ReplaceAll(line, `\%`, "%")
-	e.Kind, e.Name = CommandKind, Snake(path.Base(words[0]))
+	e.Kind, e.Name = CommandKind, Snake(path.Base(mainWord(words)))
 	key := "command"
 	if url := fetched(words); url != "" {
 		e.Kind, e.Name, key, line = HTTPKind, "get_"+Snake(strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://")), "url", url
@@ -85,6 +85,30 @@ func (e *Entry) setCommand(line string) error {
 	args, err := json.Marshal(map[string]string{key: line})
 	e.Args = args
 	return err
+}
+
+// mainWord returns the program that a command line is about: the first of its last
+// part that is not one of the shell's own. If there is none it is the first word.
+func mainWord(words []string) string {
+	const own = " cd test [ [[ if then else fi do done command exec echo true sleep } "
+	main, begins := words[0], true
+	for _, word := range words {
+		switch {
+		case strings.Contains(" && || ; { ( then else do ", " "+word+" "):
+			begins = true
+		case begins && !strings.Contains(word, "="):
+			if begins = false; !strings.Contains(own, " "+word+" ") {
+				main = word
+			}
+		}
+		if strings.HasSuffix(word, ";") {
+			begins = true
+		}
+		if word == "|" {
+			break
+		}
+	}
+	return strings.Trim(main, ";")
 }
 
 // fetched returns the address of a command that only fetches it.
@@ -119,8 +143,9 @@ var fieldSizes = []struct {
 	what, unit string
 }{{60, "hour", "minutes"}, {24, "day", "hours"}, {31, "month", "days"}, {12, "year", "months"}}
 
-// unevenFields says which steps of a cron expression do not go on evenly when the
-// next hour, day, month or year begins.
+// unevenFields says where a cron expression may not do what it seems to say: steps
+// that do not go on evenly when the next hour, day, month or year begins, and two
+// kinds of days.
 func unevenFields(fields []string) (warnings []string) {
 	for i, f := range fieldSizes {
 		_, text, found := strings.Cut(fields[i], "*/")
@@ -133,6 +158,10 @@ func unevenFields(fields []string) (warnings []string) {
 			continue
 		}
 		warnings = append(warnings, fmt.Sprintf("%s begins anew with each %s, so the last gap is another; evenly it would be “every %d %s”", fields[i], f.what, step, f.unit))
+	}
+	// Some have texts here that are no cron expression: those have a number or a * as their days.
+	if days, weekdays := fields[2], fields[4]; strings.Contains("0123456789L", days[:1]) && !strings.Contains("*?", weekdays[:1]) {
+		warnings = append(warnings, fmt.Sprintf("cron runs it on either of the days, %s and %s; if both were meant, write %s&", days, weekdays, strings.Join(fields, " ")))
 	}
 	return warnings
 }

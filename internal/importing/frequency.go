@@ -14,8 +14,10 @@ type frequency struct {
 	original   string
 	often, at  []token
 	expression string
-	warnings   []string
-	problem    string // why it is refused
+	// of all its tasks
+	description string
+	warnings    []string
+	problem     string // why it is refused
 }
 
 // units are those of whenever, singular.

@@ -102,6 +102,7 @@ func TestCrontab(t *testing.T) {
   ! */2 begins anew with each month, so the last gap is another; evenly it would be “every 2 days”
 13 bill | 30 2 1 * * command {"command":"/opt/shop/bin/bill --month \"$(date +%Y-%m)\""}
 14 unlucky | 0 9 13 * 5 command {"command":"/opt/shop/bin/unlucky"}
+  ! cron runs it on either of the days, 13 and 5; if both were meant, write 0 9 13 * 5&
 15 close | 0 22 * * 1-5 command {"command":"/opt/shop/bin/close"}
 16 half_year | 15 14 1 1,7 * command {"command":"/opt/shop/bin/half-year"}
 17 second_sunday | 0 4 8-14 * */7 command {"command":"/opt/shop/bin/second-sunday"}
@@ -110,7 +111,7 @@ func TestCrontab(t *testing.T) {
   ! there it runs when the machine starts; here when a worker starts and no other runs
 20 get_shop_example_org_ping | */10 * * * * http {"url":"https://shop.example.org/ping"}
 21 curl | 0 5 * * * command {"command":"curl -X POST https://shop.example.org/sync"}
-22 wget | 0 6 * * * command {"command":"wget -q https://shop.example.org/feed \u0026\u0026 /opt/shop/bin/load"}
+22 load | 0 6 * * * command {"command":"wget -q https://shop.example.org/feed \u0026\u0026 /opt/shop/bin/load"}
 24 german_night | 30 2 * * * command {"command":"/opt/shop/bin/german-night"} in Europe/Berlin
 29 echo | 5 4 * * 0 command {"command":"echo 100% done"} in Europe/Berlin
   ! a % of cron's ends the command; what follows is its input
@@ -195,8 +196,9 @@ func TestWhenever(t *testing.T) {
   ! roles chose the servers; here any worker that has the kind's handler runs the job
 18 tidy | 0 * * * * tidy 
 19 week_close | every sunday at 12:00 week_close 
-21 sing | every weekend at 12:00 command {"command":"sing loud"}
-  ! the option :to => "all" is not carried over
+21 sing | every weekend at 12:00 command {"command":"cd :path \u0026\u0026 sing loud"}
+  ! :path is not set in this file: fill it in
+  ! the option to: "all" is not carried over
 23 lunch | every monday and wednesday at 10:15 lunch 
 25 early | every weekday at 05:00, 06:00 and 07:00 early 
 28 echo | 0 0 27-31 * * command {"command":"echo it is nearly over"}

@@ -2,13 +2,16 @@ package importing
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 // whenever reads the declarative part of a schedule.rb: every … do, tasks, end.
 func (r *reader) whenever(text string) {
-	w := &wheneverReader{reader: r, types: map[string]bool{"command": true, "script": true, "runner": true, "rake": true}}
+	w := &wheneverReader{reader: r, types: map[string]string{"command": ":task", "script": "script/:task", "runner": "", "rake": ""}, set: map[string]string{}}
 	var block *frequency // inside every … do
 	skipping := 0        // inside a block of another kind
 	for _, s := range statements(text) {
@@ -28,8 +31,7 @@ func (r *reader) whenever(text string) {
 		case first.kind == 'i' && (first.text == "set" || first.text == "env"):
 			w.setting(s)
 		case isWordToken(first, "job_type") && len(s) > 1:
-			w.types[s[1].text] = true
-			w.ignore(first.line, original(s), "its tasks are kept as commands")
+			w.jobType(s)
 		default:
 			w.refuse(first.line, original(s), "Ruby code is not executed: write what it makes")
 			skipping = max(opens(s), 0)
@@ -39,7 +41,8 @@ func (r *reader) whenever(text string) {
 
 type wheneverReader struct {
 	*reader
-	types   map[string]bool
+	types   map[string]string // templates of the commands, by the name of the type; "": it has none
+	set     map[string]string // what was set to a text
 	hours24 bool
 }
 
@@ -63,8 +66,49 @@ func opens(s []token) (n int) {
 func (w *wheneverReader) setting(s []token) {
 	if strings.Contains(original(s), "hours24: true") || strings.Contains(original(s), ":hours24 => true") {
 		w.hours24 = true
+		w.ignore(s[0].line, original(s), "it is heeded")
+		return
+	}
+	if len(s) == 4 && s[1].kind == ':' && s[3].kind == '"' {
+		w.set[s[1].text] = s[3].text
 	}
 	w.ignore(s[0].line, original(s), "a setting of whenever's; give it to the handler")
+}
+
+// jobType reads "job_type :name, "template"". Runners and rake tasks become kinds,
+// whatever command they were.
+func (w *wheneverReader) jobType(s []token) {
+	name, template := s[1].text, ":task"
+	if len(s) > 3 && s[3].kind == '"' {
+		template = s[3].text
+	}
+	if name != "runner" && name != "rake" {
+		w.types[name] = template
+	}
+	w.ignore(s[0].line, original(s), "its tasks are kept as commands")
+}
+
+// placeholder is what a template names.
+var placeholder = regexp.MustCompile(`:[a-z_]+`)
+
+// command fills in a template, and warns of what nobody has set. Output is kept here
+// whatever was meant to become of it.
+func (w *wheneverReader) command(e *Entry, template, task string, options map[string]string) string {
+	filled := placeholder.ReplaceAllStringFunc(template, func(name string) string {
+		if name == ":task" {
+			return task
+		}
+		if value, given := options[name[1:]]; given {
+			delete(options, name[1:])
+			return value
+		}
+		if value, given := w.set[name[1:]]; given || name == ":output" {
+			return value
+		}
+		e.Warnings = append(e.Warnings, name+" is not set in this file: fill it in")
+		return name
+	})
+	return strings.Join(strings.Fields(filled), " ")
 }
 
 // every reads "every FREQ, at: TIMES do", and the task in the same line if there
@@ -92,6 +136,10 @@ func (w *wheneverReader) every(s []token) *frequency {
 			f.problem = "this is not an option: " + original(part)
 		case "roles":
 			f.warnings = append(f.warnings, "roles chose the servers; here any worker that has the kind's handler runs the job")
+		case "description":
+			f.description = describe(value)
+		default:
+			f.warnings = append(f.warnings, "the option "+original(part)+" is not carried over")
 		}
 	}
 	f.resolve(w.hours24)
@@ -156,12 +204,14 @@ func (w *wheneverReader) task(f *frequency, s []token) {
 		return // said once, for all tasks
 	}
 	name, parts := s[0], split(s[1:])
-	if name.kind != 'i' || !w.types[name.text] || len(parts) == 0 || len(parts[0]) != 1 || parts[0][0].kind != '"' {
+	template, known := w.types[name.text]
+	if name.kind != 'i' || !known || len(parts) == 0 || len(parts[0]) != 1 || parts[0][0].kind != '"' {
 		w.refuse(name.line, original(s), "this is not a task: write, for example, runner \"Model.task\"")
 		return
 	}
 	what := parts[0][0].text
-	e := Entry{Line: name.line, Original: f.original + ": " + original(s), Expression: f.expression, Warnings: slices.Clone(f.warnings)}
+	e := Entry{Line: name.line, Original: f.original + ": " + original(s), Expression: f.expression, Warnings: slices.Clone(f.warnings), Description: f.description}
+	options := e.optionsOf(parts[1:])
 	switch name.text {
 	case "runner", "rake":
 		e.Kind = Snake(strings.SplitN(what, "(", 2)[0])
@@ -178,21 +228,39 @@ func (w *wheneverReader) task(f *frequency, s []token) {
 			e.Args = args
 		}
 	default:
-		if name.text != "command" {
-			what = name.text + " " + what
-		}
-		if err := e.setCommand(what); err != nil {
+		if err := e.setCommand(w.command(&e, template, what, options)); err != nil {
 			w.refuse(name.line, original(s), "%v", err)
 			return
 		}
 	}
-	for _, part := range parts[1:] {
-		switch key, value := option(part); {
-		case key == "description" && len(value) == 1:
-			e.Description = value[0].text
-		default:
-			e.Warnings = append(e.Warnings, "the option "+original(part)+" is not carried over")
-		}
+	if text, given := options["description"]; given {
+		e.Description = text
+		delete(options, "description")
+	}
+	for _, key := range slices.Sorted(maps.Keys(options)) {
+		e.Warnings = append(e.Warnings, fmt.Sprintf("the option %s: %q is not carried over", key, options[key]))
 	}
 	w.add(e)
+}
+
+// optionsOf reads the options of a task whose values are texts, and warns of others.
+func (e *Entry) optionsOf(parts [][]token) map[string]string {
+	options := map[string]string{}
+	for _, part := range parts {
+		key, value := option(part)
+		if key == "" || len(value) != 1 || value[0].kind == '#' {
+			e.Warnings = append(e.Warnings, "the option "+original(part)+" is not carried over")
+			continue
+		}
+		options[key] = describe(value)
+	}
+	return options
+}
+
+// describe makes one line of a text.
+func describe(value []token) string {
+	if len(value) != 1 {
+		return ""
+	}
+	return strings.Join(strings.Fields(strings.ReplaceAll(value[0].text, `\n`, " ")), " ")
 }

@@ -3,6 +3,8 @@ package importing
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -131,7 +133,7 @@ func (r *reader) yamlEntry(format string, entry pair, fields map[string]any) {
 	if priority, given := fields["priority"]; given {
 		e.Warnings = append(e.Warnings, fmt.Sprintf("the priority %v is not carried over: here 0 is the first and 9 the last", priority))
 	}
-	for key := range fields {
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		if !known[key] {
 			e.Warnings = append(e.Warnings, "the option "+key+" is not carried over")
 		}
