@@ -69,7 +69,7 @@ func quality(r *http.Request, mediaType string) float64 {
 			}
 			q := 1.0
 			if text, ok := params["q"]; ok {
-				if q, err = strconv.ParseFloat(text, 64); err != nil {
+				if q, err = strconv.ParseFloat(text, 64); err != nil || !(q >= 0 && q <= 1) { // it reads NaN as well
 					continue
 				}
 			}

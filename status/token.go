@@ -52,7 +52,8 @@ func flagOf(bound bool) byte {
 // open reads a token that a user shows for a file, or "" for a status.
 func (t tokens) open(text, user, file string, now time.Time) (token, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(raw) != 14+macBytes || raw[0] > 1 {
+	// Decoding passes over line ends: a token has one text.
+	if err != nil || len(raw) != 14+macBytes || len(text) != base64.RawURLEncoding.EncodedLen(len(raw)) || raw[0] > 1 {
 		return token{}, errForged
 	}
 	raw, mac := raw[:14], raw[14:]
