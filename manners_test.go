@@ -15,6 +15,7 @@ func TestNothingLeftForLater(t *testing.T) { checkGate(t, leftForLater) }
 func TestNoMachinePaths(t *testing.T)      { checkGate(t, machinePaths) }
 func TestNoSleepsInTests(t *testing.T)     { checkGate(t, sleepsInTests) }
 func TestNoContextFields(t *testing.T)     { checkGate(t, contextFields) }
+func TestLeaksAreLookedFor(t *testing.T)   { checkGate(t, leaksNotLookedFor) }
 
 // lateMarks are what people write beside what they leave for later.
 var lateMarks = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
@@ -128,6 +129,35 @@ func contextFields(w *workTree) []string {
 	return found
 }
 
+// leaksNotLookedFor finds packages whose tests do not look for goroutines that
+// are left at the end: in none of their files does goleak, or pgtest.Main, do so.
+func leaksNotLookedFor(w *workTree) []string {
+	first, looks := map[string]string{}, map[string]bool{}
+	for _, file := range w.files {
+		if !strings.HasSuffix(file.path, "_test.go") {
+			continue
+		}
+		dir := path.Dir(file.path)
+		if first[dir] == "" {
+			first[dir] = file.path
+		}
+		ast.Inspect(file.ast, func(n ast.Node) bool {
+			if e, ok := n.(ast.Expr); ok && (selects(e, "goleak", "VerifyTestMain") || selects(e, "pgtest", "Main")) {
+				looks[dir] = true
+			}
+			return true
+		})
+	}
+	var found []string
+	for dir, file := range first {
+		if !looks[dir] {
+			found = append(found, file+": nobody looks for goroutines that its tests leave; add a TestMain with goleak.VerifyTestMain")
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
 // selects reports whether an expression is pkg.name.
 func selects(e ast.Expr, pkg, name string) bool {
 	s, ok := e.(*ast.SelectorExpr)
@@ -171,5 +201,11 @@ func TestMannersGatesRefuse(t *testing.T) {
 		{file("p.go", `import "context"`, "var ctx context.Context; _ = func(context.Context) {}"), ""},
 		{file("p.go", `import "context"`, "type _ struct { ctx context.Context }"), "p.go:4: a struct keeps a context"},
 		{file("p.go", `import c "context"`, "type _ struct { c.Context }"), "p.go:4: a struct keeps a context"},
+	})
+	checkRefusals(t, leaksNotLookedFor, []refused{
+		{file("p/p.go", "", ""), ""},
+		{file("p/p_test.go", `import "go.uber.org/goleak"`, "goleak.VerifyTestMain(nil)"), ""},
+		{file("p/p_test.go", `import "m/internal/pgtest"`, "pgtest.Main(nil)"), ""},
+		{file("p/p_test.go", "", ""), "p/p_test.go: nobody looks for goroutines"},
 	})
 }
