@@ -126,7 +126,9 @@ func FuzzCursor(f *testing.F) {
 		if again, ok := parseCursor(c.String()); !ok || again != c {
 			t.Errorf("%q is read as %+v, and that as %+v, %t", text, c, again, ok)
 		}
-		c.knowsEnd()
+		if last := c.at == atEnd || c.at == atEnded; last && !c.knowsEnd() {
+			t.Errorf("%q does not know the end", text)
+		}
 	})
 }
 
