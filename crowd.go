@@ -76,22 +76,28 @@ func (c *crowd[M]) anybody() bool {
 }
 
 // pause waits for an interval, or until nobody waits. Somebody new brings the
-// next look forward to soon from now, but never makes one of his own; pause
-// reports whether that was so.
-func (c *crowd[M]) pause(interval, soon time.Duration) (hurried bool) {
-	next := time.Now().Add(interval)
+// next look forward to soon from now, but never makes one of his own; news, which
+// may be nil, to soon after the pause began. It reports whether somebody was new.
+func (c *crowd[M]) pause(interval, soon time.Duration, news <-chan struct{}) (hurried bool) {
+	began := time.Now()
+	next := began.Add(interval)
+	earlier := func(at time.Time) {
+		if at.Before(next) {
+			next = at
+		}
+	}
 	for c.anybody() {
 		timer := time.NewTimer(time.Until(next))
 		select {
 		case <-timer.C:
 			return hurried
 		case <-c.changed:
-			timer.Stop()
+			hurried = true
+			earlier(time.Now().Add(soon))
+		case <-news:
+			earlier(began.Add(soon))
 		}
-		hurried = true
-		if early := time.Now().Add(soon); early.Before(next) {
-			next = early
-		}
+		timer.Stop()
 	}
 	return hurried
 }

@@ -114,7 +114,7 @@ func (all *followers) loop(ctx context.Context, store Store) {
 		}
 		// Looks take at most half of the time.
 		took := time.Since(began)
-		all.pause(max(followEvery-took, took), followSoon)
+		all.pause(max(followEvery-took, took), followSoon, nil)
 	}
 }
 

@@ -465,6 +465,16 @@ type Waker interface {
 	Sleep(ctx context.Context, worker WorkerID, asleep bool) error
 }
 
+// Herald is what stores add that can tell of the ends of jobs at once. Without it,
+// those who wait for jobs look four times a second.
+type Herald interface {
+	// WatchEnds calls wake, from one goroutine, whenever jobs may have ended or
+	// gone, whoever ended them, until ctx ends; then it returns nil. It calls ready
+	// once, when it has begun; an end that was being recorded at that moment may go
+	// untold, so look again in the second after it. Errors are as with [Waker.Watch].
+	WatchEnds(ctx context.Context, ready, wake func()) error
+}
+
 // News says what a Waker's call is about.
 type News uint8
 

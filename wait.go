@@ -29,8 +29,9 @@ func (c *Client) Receipt(id ID) *Receipt { return &Receipt{ID: id, Existed: true
 
 // Wait returns the job's result (nil if it has none) when it has completed, on
 // whatever machine. A job that ended otherwise is an [EndedError], one that does
-// not exist (any more) ErrNotFound. Waiting costs one query per interval for all
-// waiters of a client together.
+// not exist (any more) ErrNotFound. The store wakes who waits, if it can; all
+// waiters of a client together cost one query when jobs have ended, and one a
+// second besides.
 //
 // In the handler that has enqueued the job by [Client.EnqueueChild], it holds no
 // slot: if the job has not ended, it returns an error for the handler to return at
@@ -72,10 +73,12 @@ func Await[R any](ctx context.Context, r *Receipt) (R, error) {
 }
 
 // The intervals between looks: quick at first, since most jobs that somebody
-// waits for are short.
+// waits for are short, then longer and longer.
 const (
 	firstLook = 5 * time.Millisecond
-	lastLook  = 250 * time.Millisecond
+	watchFrom = 25 * time.Millisecond  // from here on it is worth while to be told
+	lastLook  = 250 * time.Millisecond // the longest where nobody tells of ends
+	lastTold  = time.Second            // the longest where the store does
 )
 
 // waiters wait for the end of jobs.
@@ -99,9 +102,12 @@ func (w *waiters) wait(ctx context.Context, store Store, id ID) (Ended, error) {
 }
 
 // loop looks until nobody waits. A failing store is asked again: the waiters'
-// contexts say how long that is worth while.
+// contexts say how long that is worth while. Who waits longer than a moment is
+// woken by the store, if it can.
 func (w *waiters) loop(ctx context.Context, store Store) {
-	interval := firstLook
+	ends := ends{news: make(chan struct{}, 1)}
+	defer ends.stop()
+	interval, told := firstLook, false
 	for {
 		ids := w.ids()
 		if ids == nil {
@@ -115,9 +121,17 @@ func (w *waiters) loop(ctx context.Context, store Store) {
 				w.answer(found)
 			}
 		}
-		hurried := w.pause(interval, firstLook)
-		if interval = min(interval*3/2, lastLook); hurried {
-			interval = firstLook
+		hurried := w.pause(interval, firstLook, ends.news)
+		if interval >= watchFrom {
+			ends.start(ctx, store)
+		}
+		switch now := ends.told.Load(); {
+		case now != told, hurried && !now:
+			interval, told = firstLook, now
+		case now:
+			interval = min(interval*3/2, lastTold)
+		default:
+			interval = min(interval*3/2, lastLook)
 		}
 	}
 }

@@ -106,6 +106,7 @@ func (s *Store) remove(j *job, now time.Time) {
 	}
 	j.deleted, j.arrival = true, 0
 	s.wakeParent(j, now)
+	s.tell(offstage.NewsAny)
 	if j.claimed == 0 {
 		delete(s.jobs, j.ID)
 	}

@@ -79,7 +79,7 @@ func (t *Transaction) Commit() error {
 	}
 	s.undo = nil
 	if len(t.steps) > 0 {
-		s.tell(offstage.NewsReady)
+		s.tell(offstage.NewsAny)
 	}
 	return nil
 }

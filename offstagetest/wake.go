@@ -39,6 +39,16 @@ func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News
 	}
 }
 
+// WatchEnds calls wake whenever jobs may have ended, until ctx ends, and then
+// returns nil; see [offstage.Herald].
+func (s *Store) WatchEnds(ctx context.Context, ready, wake func()) error {
+	return s.Watch(ctx, ready, func(news offstage.News) {
+		if news == offstage.NewsAny {
+			wake()
+		}
+	})
+}
+
 // Sleep does nothing: everybody who watches is told of everything.
 func (s *Store) Sleep(ctx context.Context, _ offstage.WorkerID, _ bool) error {
 	if err := s.lock(ctx); err != nil {

@@ -44,6 +44,9 @@ func (s *Store) Chore(ctx context.Context, term int64, chore offstage.Chore, lim
 	if report.Done > 0 {
 		s.knocker.ring()
 	}
+	if report.Done > 0 && chore == offstage.Sweep {
+		s.knocker.ringEnded()
+	}
 	return report, err
 }
 

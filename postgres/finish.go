@@ -22,7 +22,8 @@ FROM offstage.claim WHERE worker = $2::bigint AND seq = ANY ($3::bigint[]) ORDER
 // run: $2 worker, $3 claims; for each result $4 job … $14 log. Columns in which
 // all results are alike are sent empty: run 1, the one claim, completed, and no
 // texts. A pending cancel ends what would go on waiting. It answers how many
-// were new and, if that is not all ($15), which. A run that has its attempt
+// were new and, if that is not all ($15), which, and whether jobs ended and
+// somebody waits for such. A run that has its attempt
 // already is a unique violation.
 const recordSQL = recordHead + recordTail
 
@@ -58,7 +59,8 @@ const recordTail = ` RETURNING job, run, next
 )
 SELECT count(*), CASE WHEN count(*) <> $15::bigint THEN array_agg(job)::text END,
 	CASE WHEN count(*) <> $15::bigint THEN array_agg(run)::text END,
-	CASE WHEN count(*) FILTER (WHERE next = 8) > 0 THEN (array_agg(job) FILTER (WHERE next = 8))::text END FROM ended`
+	CASE WHEN count(*) FILTER (WHERE next = 8) > 0 THEN (array_agg(job) FILTER (WHERE next = 8))::text END,
+	count(*) FILTER (WHERE next IN (6, 7, 8)) > 0 AND EXISTS (SELECT FROM offstage.herald WHERE until > statement_timestamp()) FROM ended`
 
 // releaseSQL deletes claims $2 of worker $1.
 const releaseSQL = `DELETE FROM offstage.claim WHERE worker = $1::bigint AND seq = ANY ($2::bigint[])`
@@ -85,6 +87,9 @@ func (s *Store) Finish(ctx context.Context, req offstage.FinishRequest) ([]offst
 	if len(f.readied) > 0 {
 		s.knocker.ring()
 	}
+	if f.awaited {
+		s.knocker.ringEnded()
+	}
 	s.shrink(ctx, f)
 	return s.verdicts(ctx, f)
 }
@@ -105,6 +110,7 @@ type flush struct {
 	old     []int64            // those of them that are older than a minute
 	counted map[runKey]offstage.State
 	readied []offstage.ID // jobs that became ready by it
+	awaited bool          // jobs ended, and somebody is to be told
 }
 
 // runKey names one run of a job.
@@ -184,7 +190,7 @@ func (s *Store) queueRecord(b *pgx.Batch, f *flush) {
 	b.Queue(s.sql(record), f.params(s.now())...).QueryRow(func(row pgx.Row) error {
 		var n int
 		var jobs, runs, cancelled *string
-		if err := row.Scan(&n, &jobs, &runs, &cancelled); err != nil {
+		if err := row.Scan(&n, &jobs, &runs, &cancelled, &f.awaited); err != nil {
 			return err
 		}
 		return f.count(n, jobs, runs, cancelled)

@@ -37,6 +37,9 @@ func (s *Store) Apply(ctx context.Context, change offstage.Change) (state offsta
 	if op.readied {
 		s.knocker.ring()
 	}
+	if change.Verb == offstage.VerbDelete || state.Terminal() {
+		s.knocker.ringEnded()
+	}
 	return state, nil
 }
 

@@ -164,6 +164,9 @@ func (s *Store) Ended(ctx context.Context, job offstage.ID, run int) (ended bool
 	err = s.send(ctx, s.work, unit{op: "look for an attempt", repeatable: true, build: func(b *pgx.Batch) {
 		b.Queue(s.sql(endedRunSQL), int64(job), run).QueryRow(func(row pgx.Row) error { return row.Scan(&ended) })
 	}})
+	if ended {
+		s.knocker.ringEnded() // whose transaction it was in cannot say when it is committed
+	}
 	return ended, err
 }
 

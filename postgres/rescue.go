@@ -52,6 +52,7 @@ func (s *Store) rescue(ctx context.Context, worker offstage.WorkerID, limit int)
 	defer func() {
 		if rescued > 0 {
 			s.knocker.ring()
+			s.knocker.ringEnded()
 		}
 	}()
 	rescued, more, err = s.rescuePage(ctx, worker, limit, 0)

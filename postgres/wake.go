@@ -17,6 +17,7 @@ const (
 	payloadReady  = "ready"
 	payloadCancel = "cancel"
 	payloadAny    = "any"
+	payloadEnded  = "ended"
 	payloadProbe  = "probe " // and a number: a watcher's word to itself
 )
 
@@ -30,6 +31,21 @@ var errDeaf = errors.New("offstage: LISTEN brings no notifications on this conne
 // Watch listens for news on a connection of its own; see [offstage.Waker]. An
 // error that is no StoreError means that notifications do not come through here.
 func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News)) error {
+	return s.listenUntil(ctx, func(context.Context) error { ready(); return nil }, func(payload string) {
+		switch payload {
+		case payloadReady:
+			wake(offstage.NewsReady)
+		case payloadCancel:
+			wake(offstage.NewsCancel)
+		case payloadAny:
+			wake(offstage.NewsAny)
+		}
+	})
+}
+
+// listenUntil hands over what is notified until ctx ends. begun is called once,
+// when nothing will be missed any more.
+func (s *Store) listenUntil(ctx context.Context, begun func(context.Context) error, heed func(payload string)) error {
 	if err := s.usable(ctx, "watch"); err != nil {
 		return err
 	}
@@ -44,7 +60,7 @@ func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News
 		case <-listening.Done():
 		}
 	})
-	err := s.watch(listening, ready, wake)
+	err := s.watch(listening, begun, heed)
 	switch {
 	case ctx.Err() != nil:
 		return nil
@@ -57,7 +73,7 @@ func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News
 }
 
 // watch listens until ctx ends or something fails.
-func (s *Store) watch(ctx context.Context, ready func(), wake func(offstage.News)) error {
+func (s *Store) watch(ctx context.Context, begun func(context.Context) error, heed func(payload string)) error {
 	conn, err := pgx.ConnectConfig(ctx, s.listen)
 	if err != nil {
 		return err
@@ -73,20 +89,15 @@ func (s *Store) watch(ctx context.Context, ready func(), wake func(offstage.News
 	if err := s.hears(ctx, conn); err != nil {
 		return err
 	}
-	ready()
+	if err := begun(ctx); err != nil {
+		return err
+	}
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
 			return err
 		}
-		switch n.Payload {
-		case payloadReady:
-			wake(offstage.NewsReady)
-		case payloadCancel:
-			wake(offstage.NewsCancel)
-		case payloadAny:
-			wake(offstage.NewsAny)
-		}
+		heed(n.Payload)
 	}
 }
 
@@ -266,69 +277,3 @@ func (sl *sleepers) pending(worker offstage.WorkerID, nap int64, sn snapshot) bo
 	}
 	return len(sn.open) > 0 && sn.open[0] < w.horizon
 }
-
-// knocker tells sleeping workers, after a commit, that there is something to do:
-// from one goroutine, for all that was committed meanwhile, never in the way of
-// the answer.
-type knocker struct {
-	store *Store
-	bell  chan struct{}
-	over  chan struct{} // closed by stop
-}
-
-const (
-	// knockPause is the least time between two knocks, so that a stream of
-	// inserts is not followed by a stream of knocks.
-	knockPause = 2 * time.Millisecond
-	knockLimit = 5 * time.Second // for one knock
-)
-
-func (k *knocker) start(s *Store) {
-	k.store, k.bell, k.over = s, make(chan struct{}, 1), make(chan struct{})
-	s.running.Go(k.run)
-}
-
-// stop has a knock that is due sent, and no more.
-func (k *knocker) stop() { close(k.over) }
-
-// ring asks for a knock.
-func (k *knocker) ring() {
-	select {
-	case k.bell <- struct{}{}:
-	default: // one is due already, and will be sent after this commit
-	}
-}
-
-func (k *knocker) run() {
-	for {
-		select {
-		case <-k.bell:
-			k.knock()
-		case <-k.over:
-			select {
-			case <-k.bell:
-				k.knock()
-			default:
-			}
-			return
-		}
-		select {
-		case <-time.After(knockPause):
-		case <-k.over:
-		}
-	}
-}
-
-// knock wakes the workers that are asleep. If it fails, they find what there is
-// at their own next look.
-func (k *knocker) knock() {
-	ctx, cancel := context.WithTimeout(context.Background(), knockLimit)
-	defer cancel()
-	_, _ = k.store.work.try(ctx, unit{build: func(b *pgx.Batch) {
-		b.Queue(k.store.sql(knockSQL), k.store.schema, payloadReady)
-	}})
-}
-
-// knockSQL notifies channel $1 of $2 if any worker is asleep.
-const knockSQL = `SELECT pg_notify($1::text, $2::text), set_config('synchronous_commit', 'off', true)
-FROM (SELECT FROM offstage.beat WHERE asleep AND NOT dead LIMIT 1) b`

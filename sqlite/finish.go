@@ -245,8 +245,9 @@ func (t *tx) follow(r *offstage.Result, next offstage.State) error {
 const sqlUncancel = `DELETE FROM offstage_cancel WHERE job = ?`
 
 // settle clears up behind a job that has ended: its pending cancel, its key and,
-// if it may be a child, its parent's wait.
+// if it may be a child, its parent's wait. Who waits for its end is told.
 func (t *tx) settle(job offstage.ID, key []byte, child bool) error {
+	t.tellEnded()
 	cancels, err := t.pendingCancels()
 	if err != nil {
 		return err

@@ -130,3 +130,6 @@ func (t *tx) flush() error {
 
 // tell notes news for the time after the commit.
 func (t *tx) tell(n offstage.News) { t.news |= newsOf(n) }
+
+// tellEnded notes that jobs have ended, or gone.
+func (t *tx) tellEnded() { t.news |= newsEnded }

@@ -15,6 +15,9 @@ type news uint8
 
 func newsOf(n offstage.News) news { return 1 << n }
 
+// newsEnded is for those who wait for the ends of jobs; workers need not know.
+const newsEnded news = 1 << 7
+
 // newsroom passes news of commits to those who watch in this process.
 type newsroom struct {
 	mu      sync.Mutex
@@ -73,6 +76,28 @@ func (r *newsroom) take(reader *newsReader) news {
 // memory, only this store's own commits and those by [Store.DB] in memory are
 // seen.
 func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News)) error {
+	return s.watchFor(ctx, ready, func(unread news) {
+		for _, n := range []offstage.News{offstage.NewsCancel, offstage.NewsReady, offstage.NewsAny} {
+			if unread&newsOf(n) != 0 {
+				wake(n)
+			}
+		}
+	})
+}
+
+// WatchEnds calls wake after commits that may have ended jobs, through this store
+// or any other connection to the file, until ctx ends; see [offstage.Herald] and,
+// for what is seen, [Store.Watch].
+func (s *Store) WatchEnds(ctx context.Context, ready, wake func()) error {
+	return s.watchFor(ctx, ready, func(unread news) {
+		if unread&(newsEnded|newsOf(offstage.NewsAny)) != 0 {
+			wake()
+		}
+	})
+}
+
+// watchFor has a reader take the news until ctx ends.
+func (s *Store) watchFor(ctx context.Context, ready func(), take func(news)) error {
 	if s.isClosing() {
 		return offstage.ErrClosed
 	}
@@ -97,12 +122,7 @@ func (s *Store) Watch(ctx context.Context, ready func(), wake func(offstage.News
 			return fault("watch the database", err)
 		case <-reader.signal:
 		}
-		unread := s.site.news.take(reader)
-		for _, n := range []offstage.News{offstage.NewsCancel, offstage.NewsReady, offstage.NewsAny} {
-			if unread&newsOf(n) != 0 {
-				wake(n)
-			}
-		}
+		take(s.site.news.take(reader))
 	}
 }
 

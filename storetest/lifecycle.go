@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"errors"
 	"sync"
 
@@ -12,8 +11,6 @@ var lifecycleCases = []Case{
 	{"lifecycle/migrate again", "Migrate may be called by many at once and on what is up to date; it leaves the jobs alone.", migrateAgain},
 	{"lifecycle/other handle", "What one handle stores, another sees.", otherHandle},
 	{"lifecycle/closed", "After Close every call answers ErrClosed; closing again does nothing.", closed},
-	{"wake/watch", "Watch says when it has begun, calls wake when jobs become ready, and returns without an error when ctx ends.", watchReady},
-	{"wake/cancel", "Watch tells of a running job that is to be cancelled.", watchCancel},
 }
 
 func migrateAgain(r *rig) {
@@ -81,60 +78,4 @@ func closed(r *rig) {
 			r.Errorf("%s: got %v, want ErrClosed", name, err)
 		}
 	}
-}
-
-// watch watches the peer handle and returns a channel of what it tells, when it
-// has begun; stop ends it.
-func (r *rig) watch() (news <-chan offstage.News, stop func()) {
-	r.Helper()
-	waker, can := r.peer().(offstage.Waker)
-	if !can {
-		r.Skip("this store wakes nobody: workers look every half second")
-	}
-	w := r.worker()
-	r.must(waker.Sleep(r.Context(), w.id, true), "sleep")
-	ctx, cancel := context.WithCancel(r.Context())
-	told, begun, ended := make(chan offstage.News, 1000), make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- waker.Watch(ctx, func() { close(begun) }, func(n offstage.News) { told <- n })
-	}()
-	select {
-	case <-begun:
-	case err := <-ended:
-		r.Fatalf("watch: %v", err)
-	}
-	return told, func() {
-		r.Helper()
-		cancel()
-		r.must(<-ended, "watch")
-	}
-}
-
-func watchReady(r *rig) {
-	news, stop := r.watch()
-	for range 3 {
-		r.insert(echo())
-		for n := range news {
-			if n != offstage.NewsCancel {
-				break
-			}
-		}
-	}
-	t := r.begin()
-	t.insert(echo())
-	r.must(t.commit(), "commit")
-	<-news
-	stop()
-}
-
-func watchCancel(r *rig) {
-	id, _, _ := r.bring(echo(), offstage.Running)
-	news, stop := r.watch()
-	r.apply(offstage.Change{Verb: offstage.VerbCancel, Job: id})
-	for n := range news {
-		if n != offstage.NewsReady {
-			break
-		}
-	}
-	stop()
 }

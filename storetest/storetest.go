@@ -54,7 +54,7 @@ func Cases() []Case {
 		registryCases, rescueCases, zombieCases, leadCases, choreCases, pruneCases,
 		uniqueCases, periodCases, debounceCases, keepLastCases, uniqueRaceCases,
 		operateCases, cancelCases, retryCases, listCases, filterCases, inspectCases, statsCases,
-		withinCases, completeCases, stepCases, waitCases, lifecycleCases, scheduleCases,
+		withinCases, completeCases, stepCases, waitCases, lifecycleCases, wakeCases, scheduleCases,
 		observeCases,
 		requestCases, followCases,
 	)

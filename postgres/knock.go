@@ -1,0 +1,94 @@
+package postgres
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// knocker tells sleeping workers, after a commit, that there is something to do,
+// and those who wait for jobs that some have ended: from one goroutine, for all
+// that was committed meanwhile, never in the way of the answer.
+type knocker struct {
+	store *Store
+	ready atomic.Bool // jobs became ready
+	ended atomic.Bool // jobs ended
+	bell  chan struct{}
+	over  chan struct{} // closed by stop
+}
+
+const (
+	// knockPause is the least time between two knocks, so that a stream of
+	// inserts is not followed by a stream of knocks.
+	knockPause = 2 * time.Millisecond
+	knockLimit = 5 * time.Second // for one knock
+)
+
+func (k *knocker) start(s *Store) {
+	k.store, k.bell, k.over = s, make(chan struct{}, 1), make(chan struct{})
+	s.running.Go(k.run)
+}
+
+// stop has a knock that is due sent, and no more.
+func (k *knocker) stop() { close(k.over) }
+
+// ring asks for a knock, since jobs became ready.
+func (k *knocker) ring() { k.due(&k.ready) }
+
+// ringEnded asks for a knock, since jobs ended.
+func (k *knocker) ringEnded() { k.due(&k.ended) }
+
+func (k *knocker) due(what *atomic.Bool) {
+	what.Store(true)
+	select {
+	case k.bell <- struct{}{}:
+	default: // one is due already, and will be sent after this commit
+	}
+}
+
+func (k *knocker) run() {
+	for {
+		select {
+		case <-k.bell:
+			k.knock()
+		case <-k.over:
+			select {
+			case <-k.bell:
+				k.knock()
+			default:
+			}
+			return
+		}
+		select {
+		case <-time.After(knockPause):
+		case <-k.over:
+		}
+	}
+}
+
+// knock tells what there is to tell. If it fails, they find it at their own next
+// look.
+func (k *knocker) knock() {
+	ctx, cancel := context.WithTimeout(context.Background(), knockLimit)
+	defer cancel()
+	ready, ended := k.ready.Swap(false), k.ended.Swap(false)
+	_, _ = k.store.work.try(ctx, unit{build: func(b *pgx.Batch) {
+		if ready {
+			b.Queue(k.store.sql(knockSQL), k.store.schema, payloadReady)
+		}
+		if ended {
+			b.Queue(k.store.sql(tellEndedSQL), k.store.schema, payloadEnded)
+		}
+	}})
+}
+
+const (
+	// knockSQL notifies channel $1 of $2 if any worker is asleep.
+	knockSQL = `SELECT pg_notify($1::text, $2::text), set_config('synchronous_commit', 'off', true)
+FROM (SELECT FROM offstage.beat WHERE asleep AND NOT dead LIMIT 1) b`
+	// tellEndedSQL notifies channel $1 of $2 if anybody waits for jobs to end.
+	tellEndedSQL = `SELECT pg_notify($1::text, $2::text), set_config('synchronous_commit', 'off', true)
+FROM (SELECT FROM offstage.herald WHERE until > statement_timestamp() LIMIT 1) h`
+)
