@@ -95,7 +95,7 @@ func (t *Ticket) Answer(w http.ResponseWriter, r *http.Request) {
 	if t.Repeated && r.Header.Get(keyHeader) != "" {
 		header.Set("Idempotency-Replayed", "true")
 	}
-	if prefersHTML(r) {
+	if PrefersHTML(r) {
 		page := t.Page
 		if page == "" {
 			page = t.Location

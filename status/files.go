@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -68,15 +69,20 @@ type BlobWriter interface {
 	Discard()
 }
 
-// Files are what jobs leave for their users to download. They are safe for
-// concurrent use.
+// Files are what jobs leave for their users to download. They go with their
+// jobs: whoever uses Files, in whatever process, sweeps once an hour as long as
+// there are files. They are safe for concurrent use, have no goroutine of their
+// own but while they sweep, and need no closing.
 type Files struct {
 	client *offstage.Client
 	blobs  Blobs
+	swept  atomic.Bool // a sweep is to come
 }
 
 // NewFiles returns the files of a client's jobs.
-func NewFiles(client *offstage.Client, blobs Blobs) *Files { return &Files{client, blobs} }
+func NewFiles(client *offstage.Client, blobs Blobs) *Files {
+	return &Files{client: client, blobs: blobs}
+}
 
 // maxFileName limits the name of a file, in bytes.
 const maxFileName = 200
@@ -100,6 +106,7 @@ func (f *Files) Create(ctx context.Context, job offstage.ID, run int, name, cont
 	if _, _, err := mime.ParseMediaType(contentType); err != nil {
 		return nil, &offstage.InvalidError{Field: "content type", Problem: fmt.Sprintf("%.100q is not one: %v", contentType, err)}
 	}
+	f.sweepLater()
 	return f.blobs.Create(ctx, BlobKey{job, run, name}, contentType)
 }
 
@@ -120,40 +127,6 @@ func checkFileName(name string) error {
 	return nil
 }
 
-// Sweep removes the files of jobs that are gone, and of attempts that did not
-// end their job. Call it now and then, as from a scheduled job; until it has
-// come round, what it will remove can no longer be downloaded.
-func (f *Files) Sweep(ctx context.Context) (removed int, err error) {
-	const page = 500
-	for after := offstage.ID(0); ; {
-		ids, err := f.blobs.Jobs(ctx, after, page)
-		if err != nil || len(ids) == 0 {
-			return removed, err
-		}
-		after = ids[len(ids)-1]
-		infos, err := f.client.Look(ctx, ids)
-		if err != nil {
-			return removed, err
-		}
-		known := make(map[offstage.ID]offstage.JobInfo, len(infos))
-		for _, info := range infos {
-			known[info.ID] = info
-		}
-		for _, id := range ids {
-			info, exists := known[id]
-			if exists && info.State != offstage.Completed {
-				continue
-			}
-			if !exists {
-				removed++
-			}
-			if err := f.blobs.Remove(ctx, id, info.Run); err != nil {
-				return removed, err
-			}
-		}
-	}
-}
-
 // File is a file that a completed job left.
 type File struct {
 	Name string `json:"name"`
@@ -171,6 +144,7 @@ func (f *Flows) filesOf(r *http.Request, job offstage.JobInfo) []File {
 	if f.cfg.Files == nil {
 		return files
 	}
+	f.cfg.Files.sweepLater()
 	blobs, err := f.cfg.Files.blobs.List(r.Context(), job.ID)
 	if err != nil {
 		f.cfg.Logger.ErrorContext(r.Context(), "offstage: list a job's files", "job", job.ID, "err", err)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -193,5 +194,42 @@ func TestSweep(t *testing.T) {
 			r.Errorf("left are %q, %v", left, err)
 		}
 		r.want(r.do("GET", link, ""), http.StatusOK)
+	})
+}
+
+// Nobody has to sweep: a file goes when its job has, and then nothing is left to
+// be done.
+func TestFilesGoWithTheirJobs(t *testing.T) {
+	eachWithFiles(t, func(r *filesRig) {
+		r.export("a.html")
+		gone := r.status(r.export("b.html")).ID
+		if err := r.client.Delete(r.Context(), gone); err != nil {
+			r.Fatal(err)
+		}
+		left := func() []string {
+			entries, err := os.ReadDir(r.dir)
+			if err != nil {
+				r.Fatal(err)
+			}
+			names := []string{}
+			for _, entry := range entries {
+				names = append(names, entry.Name())
+			}
+			return names
+		}
+		if before := left(); len(before) != 2 {
+			r.Errorf("the files of %v are there", before)
+		}
+		pass(time.Hour + time.Minute)
+		synctest.Wait()
+		if now := left(); len(now) != 1 || now[0] == gone.String() {
+			r.Errorf("after an hour the files of %v are there; job %d is gone", now, gone)
+		}
+		defer r.work()()     // whose leader removes jobs
+		pass(27 * time.Hour) // a completed one is kept for a day
+		synctest.Wait()
+		if now := left(); len(now) != 0 {
+			r.Errorf("the files of %v have outlived their jobs", now)
+		}
 	})
 }

@@ -48,6 +48,10 @@ type Config struct {
 	// Result says where the result of a completed job is to be seen, as with a
 	// page of the application's; nil or "": in the status itself.
 	Result func(offstage.JobInfo) string
+	// Step says what a step is in its user's words, "" to hide it, and whether he
+	// may know its result, which is the handler's own matter otherwise; nil: steps
+	// are hidden.
+	Step func(offstage.StepInfo) (name string, result bool)
 	// Files holds the files that jobs leave as results; nil: there are none.
 	Files *Files
 	// Limits bound queues, by name: beyond a queue's limit nothing is accepted.

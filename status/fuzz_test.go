@@ -41,7 +41,7 @@ func FuzzPreferences(f *testing.F) {
 				t.Errorf("the weight of %s in %q is %v", kind, accept, q)
 			}
 		}
-		prefersHTML(r)
+		PrefersHTML(r)
 	})
 }
 

@@ -120,10 +120,20 @@ func says(s *Status) string {
 
 var functions = template.FuncMap{
 	"says":  says,
+	"span":  spanOf,
 	"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	"size":  sizeOf,
 	"words": func(text any) string { return strings.ReplaceAll(stringOf(text), "_", " ") },
+}
+
+// spanOf writes how long something took: "took 1.2s".
+func spanOf(from, to *time.Time) string {
+	took := max(to.Sub(*from), 0)
+	if took < time.Second {
+		return "took " + took.Round(time.Millisecond).String()
+	}
+	return "took " + took.Round(100*time.Millisecond).String()
 }
 
 func stringOf(v any) string {
@@ -172,6 +182,9 @@ var statusPage = pageOf(`{{with .Status}}<h1>{{.Title}}</h1>
 {{if .Files}}<ul class="files">{{range .Files}}<li><a href="{{.URL}}">{{.Name}}</a> <span class="soft">{{size .Size}}</span></li>{{end}}</ul>{{end}}
 {{with .Links.Result}}<p><a class="button" href="{{.}}">See the result</a></p>{{end}}
 {{with .Links.Cancel}}<form method="post" action="{{.}}"><button>Cancel</button></form>{{end}}
+{{if .Steps}}<h2>Steps</h2>
+<ol class="steps">{{range .Steps}}<li>{{.Name}} <span class="soft">{{if .Until}}until <time datetime="{{stamp .Until}}">{{clock .Until}}</time>{{else if .FinishedAt}}{{if .StartedAt}}{{span .StartedAt .FinishedAt}}{{end}}{{if gt .Tries 1}}, {{.Tries}} tries{{end}}{{if gt .Attempt 1}}, attempt {{.Attempt}}{{end}}{{end}}</span></li>
+{{end}}</ol>{{end}}
 {{if .Attempts}}<details><summary>Attempts so far: {{len .Attempts}}</summary>
 <ol>{{range .Attempts}}<li value="{{.Attempt}}">{{words .Outcome}}, <time datetime="{{stamp .FinishedAt}}">{{clock .FinishedAt}}</time>{{with .Error}}: {{.}}{{end}}</li>{{end}}</ol></details>{{end}}
 {{end}}`)

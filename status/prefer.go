@@ -50,11 +50,19 @@ func (p preference) applied(asynchronous bool) string {
 	return strings.Join(words, ", ")
 }
 
-// prefersHTML reports whether a browser's page load or form sent the request: it
-// names text/html, and JSON no higher.
-func prefersHTML(r *http.Request) bool {
+// PrefersHTML reports whether a browser's page load or form sent the request: its
+// Accept header names text/html, and JSON no higher. It is by what the answers
+// here are pages or JSON, for the application's own handlers beside them.
+func PrefersHTML(r *http.Request) bool {
 	html := quality(r, "text/html")
 	return html > 0 && html >= quality(r, "application/json")
+}
+
+// PrefersJSON reports whether a request's Accept header names JSON, and HTML no
+// higher. A request that names neither prefers neither.
+func PrefersJSON(r *http.Request) bool {
+	json := quality(r, "application/json")
+	return json > 0 && json >= quality(r, "text/html")
 }
 
 // quality returns the weight that a request's Accept header gives to exactly

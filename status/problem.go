@@ -96,7 +96,7 @@ func (f *Flows) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case f.cfg.Refuse != nil:
 		f.cfg.Refuse(w, r, p)
-	case prefersHTML(r):
+	case PrefersHTML(r):
 		f.writePage(w, p.Status, problemPage, pageData{Prefix: f.cfg.Prefix, Title: http.StatusText(p.Status), Problem: p})
 	default:
 		writeJSON(w, p.Status, "application/problem+json", map[string]any{

@@ -30,6 +30,7 @@ type Status struct {
 	StartedAt  *time.Time `json:"started_at"`
 	FinishedAt *time.Time `json:"finished_at"`
 	Attempts   []Attempt  `json:"attempts"` // those that have ended, the latest 20, oldest first
+	Steps      []Step     `json:"steps"`    // what Config.Step shows of them, oldest first
 	Files      []File     `json:"files"`    // what a completed job left
 	Links      Links      `json:"links"`
 
@@ -58,6 +59,31 @@ type Attempt struct {
 	FinishedAt time.Time        `json:"finished_at"`
 }
 
+// Step is a part of the job of which it remembers that it was done, so that a
+// later attempt passes over it.
+type Step struct {
+	Name       string          `json:"name"`
+	State      StepState       `json:"state"`
+	Attempt    int             `json:"attempt"` // in which it was done
+	Tries      int             `json:"tries"`   // that it took in this attempt
+	StartedAt  *time.Time      `json:"started_at"`
+	FinishedAt *time.Time      `json:"finished_at"`
+	Until      *time.Time      `json:"until"`  // of one that sleeps
+	Result     json.RawMessage `json:"result"` // if its user may know it
+}
+
+// StepState says how far a step is.
+type StepState string
+
+// The states of a step.
+const (
+	StepDone     StepState = "done"
+	StepSleeping StepState = "sleeping"
+)
+
+// maxSteps is how many steps a status shows.
+const maxSteps = 100
+
 // Links are where more is to be had.
 type Links struct {
 	Self   string  `json:"self"`
@@ -81,14 +107,41 @@ func (f *Flows) statusOf(r *http.Request, job offstage.Details, self string) Sta
 	for _, a := range job.Attempts[max(0, len(job.Attempts)-maxShown):] {
 		s.Attempts = append(s.Attempts, attemptOf(a))
 	}
+	s.Steps = f.stepsOf(job.Steps)
 	return s
+}
+
+// stepsOf makes what a user may know of the latest of a job's steps.
+func (f *Flows) stepsOf(steps []offstage.StepInfo) []Step {
+	shown := []Step{}
+	if f.cfg.Step == nil {
+		return shown
+	}
+	for _, info := range steps {
+		name, result := f.cfg.Step(info)
+		if name == "" || info.Kind == offstage.StepCursor {
+			continue
+		}
+		step := Step{
+			Name: name, State: StepDone, Attempt: info.Run, Tries: info.Tries,
+			StartedAt: timeOrNull(info.StartedAt), FinishedAt: timeOrNull(info.FinishedAt),
+		}
+		if info.Kind == offstage.StepSleep && info.Left > 0 {
+			step.State, step.FinishedAt, step.Until = StepSleeping, nil, timeOrNull(info.WakeAt)
+		}
+		if result {
+			step.Result = info.Value
+		}
+		shown = append(shown, step)
+	}
+	return shown[max(0, len(shown)-maxSteps):]
 }
 
 // briefOf makes a status without what takes more looks: result, files, history.
 func (f *Flows) briefOf(r *http.Request, job offstage.JobInfo, self string) Status {
 	s := Status{
 		ID: job.ID, Kind: job.Kind, State: job.State, Attempt: job.Run, Cancelling: job.CancelAsked, CreatedAt: job.CreatedAt,
-		StartedAt: timeOrNull(job.StartedAt), FinishedAt: timeOrNull(job.FinishedAt), Attempts: []Attempt{}, Files: []File{},
+		StartedAt: timeOrNull(job.StartedAt), FinishedAt: timeOrNull(job.FinishedAt), Attempts: []Attempt{}, Steps: []Step{}, Files: []File{},
 		Links: Links{Self: self, Events: self + "/events"}, cursor: cursorOf(job).String(),
 	}
 	if job.Kind != "" {

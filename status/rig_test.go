@@ -121,6 +121,8 @@ func (r *rig) work() (stop func()) {
 			if job.Run < 3 {
 				return nil, offstage.RetryAfter(time.Minute, status.Tell("the device does not answer", nil))
 			}
+		case "steps":
+			return nil, steps(ctx)
 		case "progress":
 			for i := range 5 {
 				offstage.Progress(ctx, int64(i), 5, "step "+string(rune('0'+i)))
@@ -138,6 +140,23 @@ func (r *rig) work() (stop func()) {
 			r.Errorf("the worker ended with %v", err)
 		}
 	}
+}
+
+// steps is a job that remembers what it did.
+func steps(ctx context.Context) error {
+	does := func(name, value string) error {
+		_, err := offstage.Step(ctx, name, func(context.Context) (string, error) { return value, nil })
+		return err
+	}
+	for _, step := range [][2]string{{"charge", "4711"}, {"hidden step", "4711"}} {
+		if err := does(step[0], step[1]); err != nil {
+			return err
+		}
+	}
+	if err := offstage.Sleep(ctx, "nap", time.Hour); err != nil {
+		return err
+	}
+	return does("mail", "to you")
 }
 
 // pass lets time go by in the bubble.

@@ -53,7 +53,7 @@ func (f *Flows) show(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, *status.Links.Result, http.StatusSeeOther)
 		return
 	}
-	html := prefersHTML(r)
+	html := PrefersHTML(r)
 	if !html || f.cfg.Page == nil {
 		tag := tagOf(status, html)
 		header.Set("ETag", tag)
@@ -147,7 +147,7 @@ func (f *Flows) cancel(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		_, err = f.client.Cancel(r.Context(), job.ID)
 	}
-	if err == nil && !prefersHTML(r) {
+	if err == nil && !PrefersHTML(r) {
 		job, err = f.client.Get(r.Context(), job.ID)
 	}
 	if err != nil {
@@ -156,7 +156,7 @@ func (f *Flows) cancel(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Add("Vary", "Accept")
 	w.Header().Set("Cache-Control", "no-store")
-	if prefersHTML(r) {
+	if PrefersHTML(r) {
 		http.Redirect(w, r, self, http.StatusSeeOther)
 		return
 	}

@@ -37,13 +37,56 @@ func TestStatus(t *testing.T) {
 		if err := json.Unmarshal([]byte(body), &keys); err != nil {
 			r.Fatal(err)
 		}
-		for _, key := range strings.Fields("id kind title state attempt progress result error position starts_at cancelling created_at started_at finished_at attempts files links") {
+		for _, key := range strings.Fields("id kind title state attempt progress result error position starts_at cancelling created_at started_at finished_at attempts steps files links") {
 			if _, ok := keys[key]; !ok {
 				r.Errorf("there is no key %s in %s", key, body)
 			}
 		}
 		if string(keys["result"]) != `{"n":7}` || string(keys["error"]) != "null" || string(keys["state"]) != `"completed"` || string(keys["attempt"]) != "3" {
 			r.Errorf("in the end: %s", body)
+		}
+	})
+}
+
+// Of a job's steps its user sees those that the application names, with results
+// where it says so, and none without its word.
+func TestSteps(t *testing.T) {
+	const secret = "4711"
+	each(t, status.Config{}, func(r *rig) {
+		defer r.work()()
+		path := r.accepted("steps")
+		pass(time.Second)
+		if got := r.status(path); got.Steps == nil || len(got.Steps) != 0 {
+			r.Errorf("without Config.Step: %+v", got.Steps)
+		}
+	})
+	each(t, status.Config{Step: func(step offstage.StepInfo) (string, bool) {
+		return map[string]string{"charge": "Card charged", "nap": "Wait for the bank", "mail": "Mail sent"}[step.Name], step.Name == "mail"
+	}}, func(r *rig) {
+		defer r.work()()
+		path := r.accepted("steps")
+		pass(time.Second)
+		got := r.status(path)
+		if len(got.Steps) != 2 {
+			r.Fatalf("asleep: %+v", got.Steps)
+		}
+		charge, nap := got.Steps[0], got.Steps[1]
+		if charge.Name != "Card charged" || charge.State != status.StepDone || charge.Attempt != 1 || charge.Tries != 1 || charge.FinishedAt == nil || string(charge.Result) != "null" {
+			r.Errorf("a step that is done: %+v", charge)
+		}
+		if nap.State != status.StepSleeping || nap.Until == nil || nap.FinishedAt != nil {
+			r.Errorf("a step that sleeps: %+v", nap)
+		}
+		for _, accept := range []string{"application/json", "text/html"} {
+			body := r.want(r.do("GET", path, "", "Accept", accept), http.StatusOK)
+			if !strings.Contains(body, "Card charged") || strings.Contains(body, secret) || strings.Contains(body, "hidden step") {
+				r.Errorf("as %s: %s", accept, body)
+			}
+		}
+		pass(2 * time.Hour)
+		got = r.status(path)
+		if len(got.Steps) != 3 || got.Steps[1].State != status.StepDone || string(got.Steps[2].Result) != `"to you"` || got.Steps[2].Attempt != 2 {
+			r.Errorf("in the end: %+v", got.Steps)
 		}
 	})
 }

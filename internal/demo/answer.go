@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/offstagehq/offstage"
@@ -77,7 +75,7 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if answer.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "2")
 	}
-	if !wantsJSON(r) && (prefersHTML(r) || r.Method == http.MethodGet) {
+	if !status.PrefersJSON(r) && (status.PrefersHTML(r) || r.Method == http.MethodGet) {
 		s.render(w, answer.Status, "problem", problemPage{frame{Title: http.StatusText(answer.Status)}, answer})
 		return
 	}
@@ -104,7 +102,7 @@ func (s *service) accept(w http.ResponseWriter, r *http.Request, args offstage.A
 // accepted answers a request whose work goes on as a job that is there already:
 // 202 with the place where it can be followed, or the way to a page.
 func (s *service) accepted(w http.ResponseWriter, r *http.Request, job offstage.ID, page string) {
-	if prefersHTML(r) {
+	if status.PrefersHTML(r) {
 		http.Redirect(w, r, page, http.StatusSeeOther)
 		return
 	}
@@ -123,39 +121,4 @@ func (s *service) writeJSON(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(text, '\n')) // an error means that the client has gone
-}
-
-// prefersHTML reports whether a browser's page load or form sent the request: it
-// names text/html, and JSON no higher.
-func prefersHTML(r *http.Request) bool {
-	html := quality(r, "text/html")
-	return html > 0 && html >= quality(r, "application/json")
-}
-
-// wantsJSON reports whether the request names JSON, and HTML no higher.
-func wantsJSON(r *http.Request) bool {
-	j := quality(r, "application/json")
-	return j > 0 && j >= quality(r, "text/html")
-}
-
-// quality returns the weight that a request's Accept header gives to exactly
-// this media type; wildcards do not count.
-func quality(r *http.Request, mediaType string) float64 {
-	best := 0.0
-	for _, line := range r.Header.Values("Accept") {
-		for item := range strings.SplitSeq(line, ",") {
-			name, params, err := mime.ParseMediaType(item)
-			if err != nil || name != mediaType {
-				continue
-			}
-			q := 1.0
-			if text, ok := params["q"]; ok {
-				if q, err = strconv.ParseFloat(text, 64); err != nil {
-					continue
-				}
-			}
-			best = max(best, q)
-		}
-	}
-	return best
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/demo/device"
+	"github.com/offstagehq/offstage/status"
 )
 
 // billsAtOnce is how many customers a press of the button bills.
@@ -59,7 +60,7 @@ func (s *service) showBilling(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Vary", "Accept")
-	if wantsJSON(r) {
+	if status.PrefersJSON(r) {
 		s.writeJSON(w, http.StatusOK, page)
 		return
 	}
@@ -139,7 +140,7 @@ func (s *service) startBilling(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	if prefersHTML(r) {
+	if status.PrefersHTML(r) {
 		http.Redirect(w, r, "/billing", http.StatusSeeOther)
 		return
 	}

@@ -105,7 +105,7 @@ func (s *service) showDevice(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Vary", "Accept")
 	w.Header().Set("Cache-Control", "no-store")
-	if wantsJSON(r) {
+	if status.PrefersJSON(r) {
 		s.writeJSON(w, http.StatusOK, view)
 		return
 	}
@@ -150,7 +150,7 @@ func (s *service) takeDown(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	if prefersHTML(r) {
+	if status.PrefersHTML(r) {
 		http.Redirect(w, r, "/devices/"+id, http.StatusSeeOther)
 		return
 	}

@@ -107,7 +107,7 @@ func (s *service) operate(do func(context.Context, offstage.ID) (offstage.State,
 			s.fail(w, r, err)
 			return
 		}
-		if prefersHTML(r) {
+		if status.PrefersHTML(r) {
 			http.Redirect(w, r, backTo(r), http.StatusSeeOther)
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/status"
 )
 
 // The queues of the priorities page. high_priority has a pool of its own and
@@ -85,7 +86,7 @@ func (s *service) startRush(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	if prefersHTML(r) {
+	if status.PrefersHTML(r) {
 		http.Redirect(w, r, "/priorities", http.StatusSeeOther)
 		return
 	}
@@ -148,7 +149,7 @@ func (s *service) showPriorities(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Vary", "Accept")
-	if wantsJSON(r) {
+	if status.PrefersJSON(r) {
 		s.writeJSON(w, http.StatusOK, page)
 		return
 	}
