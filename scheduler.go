@@ -16,7 +16,8 @@ type Scheduler interface {
 	// at all, and answers for each. A change counts if its schedule still has
 	// the version that it was made of, and none of its ticks has been recorded
 	// before; then the schedule becomes as it says, its jobs are inserted and
-	// its ticks recorded. One without ticks is told to watchers as NewsAny. A repeat after a lost answer is safe: it does not count.
+	// its ticks recorded. One without ticks is told to watchers as NewsAny. A repeat
+	// after a lost answer is safe: it does not count.
 	ChangeSchedules(ctx context.Context, changes []ScheduleChange) ([]ScheduleChanged, error)
 	// Ticks returns up to limit ticks of a schedule, the latest first, from
 	// before a time on; zero: the latest. Of each schedule the last KeepTicks
@@ -50,15 +51,29 @@ type ScheduleInfo struct {
 	LastRun  time.Time `json:"last_run,omitzero"`
 	// NextTick is the next tick, as far as it is known.
 	NextTick time.Time `json:"next_tick,omitzero"`
-	// Owed is a tick that was due, and not yet seen, when the schedule was
-	// changed.
-	Owed time.Time `json:"owed,omitzero"`
+	// Owed are former definitions with ticks that were due, and not yet seen, when
+	// the schedule was changed; the earliest first.
+	Owed []Owed `json:"owed_by,omitempty"`
 	// LookAt is when the leader is to look at it; zero: not before it is changed.
 	LookAt time.Time `json:"look_at,omitzero"`
 	Runs   int64     `json:"runs"` // jobs that its ticks enqueued
 	// Problem says why its expression could not be read; "" if it could.
 	Problem string `json:"problem,omitempty"`
 }
+
+// Owed is what a schedule was before a change: its ticks after After, up to Until,
+// are still to be decided about, by the policies that it has now.
+type Owed struct {
+	Expression string    `json:"expression"`
+	Zone       string    `json:"zone"`
+	Anchor     time.Time `json:"anchor"`
+	After      time.Time `json:"after"`
+	Until      time.Time `json:"until"`
+}
+
+// MaxOwed is how many changes in a row, with ticks due before each and nobody there
+// to see them, keep what they owe. With more, the earliest is given up.
+const MaxOwed = 20
 
 // The sources of schedules.
 const (

@@ -213,8 +213,8 @@ func (s *ScheduleInfo) mayBecome(name, source, owner string) error {
 // abandoned reports whether anybody may take the schedule's name over.
 func (s *ScheduleInfo) abandoned() bool { return !s.LeftAt.IsZero() }
 
-// redefine gives a schedule a definition, and reports whether that changes it. A
-// tick that is due and was not seen yet stays owed.
+// redefine gives a schedule a definition, and reports whether that changes it. The
+// ticks that are due and were not seen yet stay owed.
 func (s *ScheduleInfo) redefine(by Schedule, source, owner string, now time.Time) (bool, error) {
 	same, err := sameSchedule(s.Schedule, by)
 	if err != nil || same && s.ID != 0 && s.LeftAt.IsZero() && s.Source == source && s.Owner == owner {
@@ -223,9 +223,7 @@ func (s *ScheduleInfo) redefine(by Schedule, source, owner string, now time.Time
 	if s.ID == 0 {
 		s.CreatedAt = now
 	}
-	if s.ID != 0 && s.active() && !s.NextTick.IsZero() && !s.NextTick.After(now) && s.Owed.IsZero() {
-		s.Owed = s.NextTick
-	}
+	s.owe(now)
 	s.Schedule, s.Source, s.Owner, s.UpdatedAt, s.LeftAt = by, source, owner, now, time.Time{}
 	if source == SourceHand {
 		s.notBefore(now)
@@ -241,6 +239,24 @@ func sameSchedule(a, b Schedule) (bool, error) {
 	}
 	y, err := json.Marshal(b)
 	return bytes.Equal(x, y), err
+}
+
+// owe notes that ticks up to now were not seen yet, if there may be any.
+func (s *ScheduleInfo) owe(now time.Time) {
+	if s.ID == 0 || !s.active() || s.LookAt.IsZero() || s.LookAt.After(now) {
+		return
+	}
+	owed := Owed{Expression: s.Expression, Zone: s.Zone, Anchor: s.Anchor, After: s.Since, Until: now}
+	if owed.Anchor.IsZero() {
+		owed.Anchor = s.CreatedAt
+	}
+	if before := s.Start.Add(-1); !s.Start.IsZero() && before.After(owed.After) {
+		owed.After = before
+	}
+	if !s.End.IsZero() && s.End.Before(now) {
+		owed.Until = s.End
+	}
+	s.Owed = append(slices.Clone(s.Owed[max(0, len(s.Owed)-MaxOwed+1):]), owed)
 }
 
 // notBefore makes a schedule for @reboot wait for workers that start from now on.
@@ -266,7 +282,7 @@ func (s *ScheduleInfo) begin(now time.Time) {
 func leave(change *ScheduleChange, now time.Time) (bool, error) {
 	s := &change.Schedule
 	if s.LeftAt.IsZero() {
-		s.LeftAt, s.UpdatedAt, s.Owed = now, now, time.Time{}
+		s.LeftAt, s.UpdatedAt, s.Owed = now, now, nil
 		s.begin(now)
 		return true, nil
 	}
@@ -301,7 +317,7 @@ func (c *Client) PauseSchedule(ctx context.Context, name string) error {
 		if s.Paused {
 			return false, nil
 		}
-		s.Paused, s.UpdatedAt, s.Owed = true, now, time.Time{}
+		s.Paused, s.UpdatedAt, s.Owed = true, now, nil
 		s.begin(now)
 		return true, nil
 	})

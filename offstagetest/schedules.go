@@ -66,6 +66,7 @@ func (s *Store) changePlan(change *offstage.ScheduleChange, now time.Time) offst
 		return offstage.ScheduleChanged{}
 	case change.Remove:
 		delete(s.plans, info.Name)
+		s.tell(offstage.NewsAny)
 		return offstage.ScheduleChanged{Counted: true, ID: info.ID}
 	}
 	for _, tick := range change.Ticks {

@@ -103,6 +103,7 @@ func (t *tx) changeSchedule(change *offstage.ScheduleChange) (offstage.ScheduleC
 			return offstage.ScheduleChanged{}, err
 		}
 		_, err := t.exec(sqlDropSchedule, info.ID)
+		t.tell(offstage.NewsAny)
 		return offstage.ScheduleChanged{Counted: true, ID: info.ID}, err
 	}
 	for _, tick := range change.Ticks {

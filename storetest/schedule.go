@@ -23,6 +23,7 @@ var scheduleCases = []Case{
 	{"schedule/tick passed over", "A tick without a job is recorded as missed.", schedulePassedOver},
 	{"schedule/tick overlap", "A tick whose job meets another with its unique key is recorded as overlap, with the job that it met.", scheduleOverlap},
 	{"schedule/history", "Ticks come latest first, before a time, up to limit; the last KeepTicks of a schedule are kept.", scheduleHistory},
+	{"schedule/news", "A change without ticks, also a removal, is told to watchers as NewsAny: the leader is to look sooner than it knows.", scheduleNews},
 	{"schedule/many", "A thousand schedules enqueue in two calls, each job with its own facts.", scheduleMany},
 }
 
@@ -388,4 +389,23 @@ func scheduleMany(r *rig) {
 			r.Fatalf("job %d has the args %s and the tick %+v, want %s", job.ID, job.Args, job.Tick, want)
 		}
 	}
+}
+
+func scheduleNews(r *rig) {
+	news, stop := r.watch()
+	hear := func() {
+		for n := range news {
+			if n == offstage.NewsAny {
+				return
+			}
+		}
+	}
+	s := r.save(r.plan("told"))
+	hear()
+	s.Paused = true
+	s = r.save(s)
+	hear()
+	r.change(offstage.ScheduleChange{Schedule: s, Remove: true})
+	hear()
+	stop()
 }

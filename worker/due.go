@@ -24,25 +24,45 @@ func decide(s offstage.ScheduleInfo, now time.Time) offstage.ScheduleChange {
 		return offstage.ScheduleChange{Schedule: s}
 	}
 	s.Problem = ""
-	d := decision{expression: e, now: now, cut: now.Add(-offstage.OnTime)}
-	d.Schedule = s
-	d.owed()
-	after := latest(s.Since, s.LastTick)
+	after := s.Since
 	if !s.Start.IsZero() {
 		after = latest(after, s.Start.Add(-1))
 	}
-	for _, at := range d.missed(after) {
+	spans := append(owed(&s), span{e, latest(after, s.LastTick), now})
+	d := decision{now: now, cut: now.Add(-offstage.OnTime)}
+	d.Schedule = s
+	for _, at := range d.missed(spans) {
 		d.tick(at, true)
 	}
-	from := latest(after, d.Schedule.LastTick, d.cut.Add(-1))
-	for at := range e.Ticks(from) {
-		if at.After(now) || d.over(at) || d.full() {
-			break
+	for _, sp := range spans {
+		for at := range sp.expression.Ticks(latest(sp.after, d.Schedule.LastTick, d.cut.Add(-1))) {
+			if at.After(sp.until) || d.over(at) || d.full() {
+				break
+			}
+			d.tick(at, true)
 		}
-		d.tick(at, true)
 	}
-	d.lookAgain(after)
+	d.lookAgain(e, after)
 	return d.ScheduleChange
+}
+
+// span is a time whose ticks are to be decided about.
+type span struct {
+	expression   *schedule.Expression
+	after, until time.Time // not at after, but at until
+}
+
+// owed returns the times before changes of a schedule. One whose expression is no
+// longer understood has no ticks.
+func owed(s *offstage.ScheduleInfo) (spans []span) {
+	for _, o := range s.Owed {
+		former := *s
+		former.Expression, former.Zone, former.Anchor = o.Expression, o.Zone, o.Anchor
+		if e, err := expressionOf(&former); err == nil {
+			spans = append(spans, span{e, latest(o.After, s.LastTick), o.Until})
+		}
+	}
+	return spans
 }
 
 // expressionOf parses a schedule's expression as it is meant: from its anchor, in
@@ -62,9 +82,8 @@ func expressionOf(s *offstage.ScheduleInfo) (*schedule.Expression, error) {
 // decision is the change of one schedule while it is being made.
 type decision struct {
 	offstage.ScheduleChange
-	expression *schedule.Expression
-	now        time.Time
-	cut        time.Time // ticks before it are missed
+	now time.Time
+	cut time.Time // ticks before it are missed
 }
 
 // tick decides about a tick, which enqueues or is passed over.
@@ -90,69 +109,70 @@ func (d *decision) over(at time.Time) bool {
 	return !s.End.IsZero() && at.After(s.End) || s.MaxRuns > 0 && s.Runs >= s.MaxRuns
 }
 
-// owed decides about the tick that was due when the schedule was changed.
-func (d *decision) owed() {
-	s := &d.Schedule
-	at := s.Owed
-	s.Owed = time.Time{}
-	if at.After(s.LastTick) && !d.over(at) {
-		d.tick(at, !at.Before(d.cut) || d.madeUp(at))
-	}
-}
-
 // madeUp reports whether a missed tick is young enough to be made up for.
 func (d *decision) madeUp(at time.Time) bool {
 	s := &d.Schedule
 	return s.Missed != offstage.MissedSkip && (s.MissedWindow == 0 || !at.Before(d.now.Add(-s.MissedWindow)))
 }
 
-// missed returns the missed ticks after a time that are made up for, as many as
-// the change has room for. If there are missed ones and none is made up for, the
-// latest is passed over.
-func (d *decision) missed(after time.Time) []time.Time {
+// missed returns the missed ticks that are made up for, as many as the change has
+// room for. If there are missed ones and none is made up for, the latest is passed
+// over.
+func (d *decision) missed(spans []span) []time.Time {
 	s := &d.Schedule
-	before := d.cut
-	if !s.End.IsZero() && s.End.Before(before) {
-		before = s.End.Add(1)
-	}
-	last, ok := d.expression.Prev(before)
-	if !ok || !last.After(after) || d.over(last) {
-		return nil
-	}
-	most := 1
+	most, room := 1, ticksPerChange
 	if s.Missed == offstage.MissedAll {
 		most = offstage.MaxMissed
 	}
-	var ticks []time.Time
-	for at := last; ok && at.After(after) && d.madeUp(at) && len(ticks) < most; at, ok = d.expression.Prev(at) {
-		ticks = append(ticks, at)
+	if s.MaxRuns > 0 {
+		room = int(min(max(s.MaxRuns-s.Runs, 0), ticksPerChange))
 	}
-	if len(ticks) == 0 {
-		d.tick(last, false)
+	var ticks []time.Time
+	var over time.Time // the latest that is not made up for
+	for _, sp := range slices.Backward(spans) {
+		before := d.cut
+		if until := sp.until.Add(1); until.Before(before) {
+			before = until
+		}
+		if end := s.End.Add(1); !s.End.IsZero() && end.Before(before) {
+			before = end
+		}
+		for at, ok := sp.expression.Prev(before); ok && at.After(sp.after) && len(ticks) < most; at, ok = sp.expression.Prev(at) {
+			if !d.madeUp(at) {
+				over = latest(over, at)
+				break
+			}
+			ticks = append(ticks, at)
+		}
+	}
+	if len(ticks) == 0 && !over.IsZero() && room > 0 {
+		d.tick(over, false)
 	}
 	slices.Reverse(ticks)
-	room := ticksPerChange - len(d.Ticks)
-	if s.MaxRuns > 0 {
-		room = min(room, int(min(s.MaxRuns-s.Runs, ticksPerChange)))
-	}
 	return ticks[:min(len(ticks), room)]
 }
 
 // lookAgain says when the schedule is to be looked at next: at once if ticks are
 // left, else at its next tick.
-func (d *decision) lookAgain(after time.Time) {
+func (d *decision) lookAgain(e *schedule.Expression, after time.Time) {
 	s := &d.Schedule
 	s.NextTick, s.LookAt = time.Time{}, time.Time{}
 	from := latest(after, s.LastTick)
 	if !d.full() {
 		from = latest(from, d.now)
 	}
-	next, ok := d.expression.Next(from)
-	if !ok || d.over(next) {
-		return
+	var left []offstage.Owed
+	for _, o := range s.Owed {
+		if d.full() && o.Until.After(s.LastTick) {
+			left = append(left, o)
+		}
 	}
-	s.NextTick, s.LookAt = next, next
-	if !next.After(d.now) {
+	s.Owed = left
+	next, ok := e.Next(from)
+	if ok && !d.over(next) {
+		s.NextTick, s.LookAt = next, next
+	}
+	if len(left) > 0 || !s.LookAt.IsZero() && !next.After(d.now) {
 		s.LookAt = d.now
 	}
 }

@@ -40,11 +40,26 @@ func said(change offstage.ScheduleChange) string {
 	return b.String() + "then " + change.Schedule.LookAt.UTC().Format(clockLayout)
 }
 
+// decided is what is to be decided about a schedule.
+type decided struct {
+	name, expression, since, now, want string
+	set                                func(*offstage.ScheduleInfo)
+}
+
+func (c decided) check(t *testing.T) {
+	t.Helper()
+	s := offstage.ScheduleInfo{Schedule: offstage.Schedule{Name: "s", Expression: c.expression, Zone: "UTC"}, Since: at(t, c.since)}
+	s.CreatedAt = s.Since
+	if c.set != nil {
+		c.set(&s)
+	}
+	if got := said(decide(s, at(t, c.now))); got != c.want {
+		t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+	}
+}
+
 func TestDecide(t *testing.T) {
-	for _, c := range []struct {
-		name, expression, since, now, want string
-		set                                func(*offstage.ScheduleInfo)
-	}{
+	for _, c := range []decided{
 		{"new", "0 * * * *", "01-05 09:00:00", "01-05 09:00:00", "then 01-05 10:00:00", nil},
 		{"due", "0 * * * *", "01-05 09:00:00", "01-05 10:00:00", "01-05 10:00:00, then 01-05 11:00:00", nil},
 		{"a moment late", "0 * * * *", "01-05 09:30:00", "01-05 10:00:59", "01-05 10:00:00, then 01-05 11:00:00", nil},
@@ -81,21 +96,67 @@ func TestDecide(t *testing.T) {
 		{"no run left of the missed", "0 * * * *", "01-05 09:00:00", "01-05 13:30:00", "late 01-05 10:00:00, late 01-05 11:00:00, never again",
 			func(s *offstage.ScheduleInfo) { s.Missed, s.MaxRuns = offstage.MissedAll, 2 }},
 
-		{"owed by the former expression", "30 * * * *", "01-05 10:00:02", "01-05 10:00:03", "01-05 10:00:00, then 01-05 10:30:00",
-			func(s *offstage.ScheduleInfo) { s.Owed = s.Since.Truncate(time.Hour) }},
-		{"owed and seen", "30 * * * *", "01-05 10:00:02", "01-05 10:00:03", "then 01-05 10:30:00",
-			func(s *offstage.ScheduleInfo) { s.Owed = s.Since.Truncate(time.Hour); s.LastTick = s.Owed }},
-		{"owed too long", "30 * * * *", "01-05 10:00:02", "01-05 10:20:00", "over 01-05 10:00:00, then 01-05 10:30:00",
-			func(s *offstage.ScheduleInfo) { s.Owed = s.Since.Truncate(time.Hour); s.Missed = offstage.MissedSkip }},
 		{"no more ticks", "0 0 0 1 1 * 2020", "01-05 10:00:00", "01-05 10:20:00", "never again", nil},
 	} {
-		s := offstage.ScheduleInfo{Schedule: offstage.Schedule{Name: "s", Expression: c.expression, Zone: "UTC"}, Since: at(t, c.since)}
-		s.CreatedAt = s.Since
-		if c.set != nil {
-			c.set(&s)
+		c.check(t)
+	}
+}
+
+// What a schedule owes from before a change is decided about with what came after.
+func TestDecideWhatIsOwed(t *testing.T) {
+	for _, c := range []decided{
+		{"owed by the former expression", "30 * * * *", "01-05 10:00:02", "01-05 10:00:03", "01-05 10:00:00, then 01-05 10:30:00", owes("0 * * * *", time.Hour)},
+		{"owed and seen", "30 * * * *", "01-05 10:00:02", "01-05 10:00:03", "then 01-05 10:30:00",
+			func(s *offstage.ScheduleInfo) {
+				owes("0 * * * *", time.Hour)(s)
+				s.LastTick = s.Since.Truncate(time.Hour)
+			}},
+		{"owed too long", "30 * * * *", "01-05 10:00:02", "01-05 10:20:00", "over 01-05 10:00:00, then 01-05 10:30:00",
+			func(s *offstage.ScheduleInfo) { owes("0 * * * *", time.Hour)(s); s.Missed = offstage.MissedSkip }},
+		{"all owed", "30 * * * *", "01-05 10:00:02", "01-05 10:40:00", "late 01-05 08:00:00, late 01-05 09:00:00, late 01-05 10:00:00, late 01-05 10:30:00, then 01-05 11:30:00",
+			func(s *offstage.ScheduleInfo) { owes("0 * * * *", 150*time.Minute)(s); s.Missed = offstage.MissedAll }},
+		{"owed in a window", "30 * * * *", "01-05 10:00:02", "01-05 10:40:00", "late 01-05 09:00:00, late 01-05 10:00:00, late 01-05 10:30:00, then 01-05 11:30:00",
+			func(s *offstage.ScheduleInfo) {
+				owes("0 * * * *", 150*time.Minute)(s)
+				s.Missed, s.MissedWindow = offstage.MissedAll, 2*time.Hour
+			}},
+		{"owed and missed once", "30 * * * *", "01-05 10:00:02", "01-05 10:40:00", "late 01-05 10:30:00, then 01-05 11:30:00", owes("0 * * * *", 150*time.Minute)},
+		{"owed once", "30 * * * *", "01-05 10:00:02", "01-05 10:20:00", "late 01-05 10:00:00, then 01-05 10:30:00", owes("0 * * * *", 150*time.Minute)},
+		{"owed by what is not understood", "30 * * * *", "01-05 10:00:02", "01-05 10:20:00", "then 01-05 10:30:00", owes("every full moon", time.Hour)},
+		{"owed and no more ticks", "0 0 0 1 1 * 2020", "01-05 10:00:02", "01-05 10:00:20", "01-05 10:00:00, never again", owes("0 * * * *", time.Hour)},
+	} {
+		c.check(t)
+	}
+}
+
+// owes makes a schedule owe what an expression had in the time before its change.
+func owes(expression string, before time.Duration) func(*offstage.ScheduleInfo) {
+	return func(s *offstage.ScheduleInfo) {
+		s.Owed = append(s.Owed, offstage.Owed{Expression: expression, Zone: "UTC", Anchor: s.Since, After: s.Since.Add(-before), Until: s.Since})
+	}
+}
+
+// What is owed comes some at a time, too, and each tick once, in order.
+func TestDecideWhatIsOwedInPages(t *testing.T) {
+	s := offstage.ScheduleInfo{Schedule: offstage.Schedule{Name: "s", Expression: "*/10 * * * * *", Zone: "UTC", Missed: offstage.MissedAll}, Since: at(t, "01-05 09:00:00")}
+	owes("* * * * * *", 150*time.Second)(&s)
+	now := at(t, "01-05 09:10:00")
+	var got []time.Time
+	for range 10 {
+		change := decide(s, now)
+		for _, tick := range change.Ticks {
+			got = append(got, tick.At)
 		}
-		if got := said(decide(s, at(t, c.now))); got != c.want {
-			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+		if s = change.Schedule; s.LookAt.After(now) {
+			break
+		}
+	}
+	if len(got) != 150+60 || len(s.Owed) != 0 {
+		t.Fatalf("%d ticks, and %v is owed", len(got), s.Owed)
+	}
+	for i, tick := range got[1:] {
+		if !tick.After(got[i]) {
+			t.Errorf("%s follows %s", tick, got[i])
 		}
 	}
 }

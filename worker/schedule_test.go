@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -319,6 +320,71 @@ func TestPauseResumeRunAndChange(t *testing.T) {
 			t.Errorf("removed: %v", err)
 		}
 		r.endWell()
+	})
+}
+
+// Nobody is there while a schedule misses ticks, is edited twice and misses more: all
+// of them are made up for, each by the expression that it was due by.
+func TestWhatWasMissedBeforeEditsIsOwed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, seen, begin := offstagetest.NewStore(), &seenTicks{}, time.Now()
+		client := offstage.NewClient(store)
+		for _, step := range []struct {
+			expression string
+			wait       time.Duration
+		}{{"0 * * * *", 150 * time.Minute}, {"15 * * * *", 2 * time.Hour}, {"45 * * * *", time.Hour}} {
+			s := every(t, "s", step.expression)
+			s.Missed = offstage.MissedAll
+			if err := client.SaveSchedule(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			tick(step.wait)
+		}
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, seen.handle)
+		r.run()
+		tick(10 * time.Second)
+		r.endWell()
+		var got []string
+		for at, jobs := range seen.jobs {
+			got = append(got, fmt.Sprint(at.Sub(begin), " ", len(jobs)))
+		}
+		slices.Sort(got)
+		if want := []string{"1h0m0s 1", "2h0m0s 1", "3h15m0s 1", "4h15m0s 1", "4h45m0s 1"}; !slices.Equal(got, want) {
+			t.Errorf("made up for %q, want %q", got, want)
+		}
+	})
+}
+
+// Of more edits than MaxOwed, with ticks due before each and no worker there, the
+// earliest are given up.
+func TestMoreEditsThanAreOwed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, seen, begin := offstagetest.NewStore(), &seenTicks{}, time.Now()
+		client := offstage.NewClient(store)
+		for edit := range offstage.MaxOwed + 3 {
+			s := every(t, "s", fmt.Sprintf("%d * * * *", 10+edit))
+			s.Missed = offstage.MissedAll
+			if err := client.SaveSchedule(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			tick(time.Hour)
+		}
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, seen.handle)
+		r.run()
+		tick(10 * time.Second)
+		r.endWell()
+		for hour := range offstage.MaxOwed + 3 {
+			at := begin.Add(time.Duration(hour)*time.Hour + time.Duration(10+hour)*time.Minute).UTC()
+			want := 1
+			if hour < 2 { // of 22 edits
+				want = 0
+			}
+			if got := len(seen.jobs[at]); got != want {
+				t.Errorf("the tick of hour %d has %d jobs, want %d", hour, got, want)
+			}
+		}
 	})
 }
 
