@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,33 @@ func TestFlowsAcrossProcesses(t *testing.T) {
 			f.shows(location)
 			f.waits()
 			f.refuses(location)
+		})
+	}
+}
+
+// What the guide promises is shown by curl, for whoever does not read Go.
+func TestFlowsByCurl(t *testing.T) {
+	for _, tool := range []string{"bash", "curl"} {
+		if _, err := exec.LookPath(tool); err != nil && os.Getenv("CI") == "true" {
+			t.Fatalf("%v, and in CI nothing may be missing", err)
+		} else if err != nil {
+			t.Skip(err)
+		}
+	}
+	script, err := filepath.Abs("../../docs/request-flows.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := build(t)
+	for name, place := range map[string]func() string{
+		"sqlite":   func() string { return filepath.Join(t.TempDir(), "jobs.db") },
+		"postgres": func() string { return pgtest.Open(t).URL },
+	} {
+		t.Run(name, func(t *testing.T) {
+			said, err := exec.CommandContext(t.Context(), "bash", script, path, place()).CombinedOutput()
+			if text := string(said); err != nil || !strings.Contains(text, " checks, 0 wrong") {
+				t.Errorf("%v\n%s", err, text)
+			}
 		})
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/demo/csvreport"
@@ -18,6 +20,8 @@ type refusal struct {
 	Text   string `json:"error"`
 	Line   int64  `json:"line,omitempty"` // of the uploaded file
 	Byte   int64  `json:"byte,omitempty"`
+	// Again is when it may be worth while to try again; 0: never as it is.
+	Again time.Duration `json:"-"`
 }
 
 // Error returns the text.
@@ -42,11 +46,11 @@ func refusalOf(err error) *refusal {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &problem):
-		return &refusal{Status: problem.Status, Text: problem.Detail}
+		return &refusal{Status: problem.Status, Text: problem.Detail, Again: problem.RetryAfter}
 	case errors.Is(err, offstage.ErrOtherRequest):
 		return &refusal{Status: http.StatusUnprocessableEntity, Text: status.ProblemOf(err).Detail}
 	case errors.As(err, &content):
-		return &refusal{http.StatusUnprocessableEntity, content.Error(), content.Line, content.Byte}
+		return &refusal{Status: http.StatusUnprocessableEntity, Text: content.Error(), Line: content.Line, Byte: content.Byte}
 	case errors.As(err, &large):
 		return &refusal{Status: http.StatusRequestEntityTooLarge, Text: "the request is larger than " + size(large.Limit)}
 	case errors.As(err, &invalid):
@@ -56,7 +60,7 @@ func refusalOf(err error) *refusal {
 	case errors.Is(err, offstage.ErrNotFound):
 		return &refusal{Status: http.StatusNotFound, Text: "there is no such job, or none any more"}
 	case isStoreFault(err):
-		return &refusal{Status: http.StatusServiceUnavailable, Text: "the job store does not answer; try again in a moment"}
+		return &refusal{Status: http.StatusServiceUnavailable, Text: "the job store does not answer; try again in a moment", Again: 2 * time.Second}
 	}
 	return &refusal{Status: http.StatusInternalServerError, Text: "something went wrong here; it has been logged"}
 }
@@ -72,8 +76,8 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if answer.Status >= 500 {
 		s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
-	if answer.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "2")
+	if answer.Again > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(answer.Again.Round(time.Second)/time.Second)))
 	}
 	if !status.PrefersJSON(r) && (status.PrefersHTML(r) || r.Method == http.MethodGet) {
 		s.render(w, answer.Status, "problem", problemPage{frame{Title: http.StatusText(answer.Status)}, answer})

@@ -10,6 +10,9 @@ import (
 	"github.com/offstagehq/offstage/status"
 )
 
+// maxReports is how many reports may wait for a worker: their files are kept here.
+const maxReports = 50
+
 // newFlows returns what users follow their jobs by. Whoever has a job's link may
 // cancel it. Streams end when ctx does, so that a stop need not wait for them.
 func (s *service) newFlows(ctx context.Context) (*status.Flows, error) {
@@ -22,6 +25,7 @@ func (s *service) newFlows(ctx context.Context) (*status.Flows, error) {
 		Title:  s.describe,
 		Cancel: func(*http.Request, offstage.JobInfo) bool { return true },
 		Files:  s.results,
+		Limits: map[string]status.Limit{"reports": {Depth: maxReports}},
 		Page:   s.showStatus,
 		Refuse: func(w http.ResponseWriter, r *http.Request, p *status.Problem) { s.fail(w, r, p) },
 		Logger: s.log,
