@@ -17,7 +17,7 @@ import (
 const (
 	shallowJobs = 1000
 	deepJobs    = 1_000_000
-	depthRounds = 60
+	depthRounds = 300
 	claimBatch  = 100
 )
 
