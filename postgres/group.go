@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/offstagehq/offstage"
 )
 
 const (
@@ -16,53 +14,52 @@ const (
 	groupWait = 100 * time.Microsecond
 )
 
-// inserts commits the inserts of many callers together: while one group is on
-// its way to the server, the next gathers.
-type inserts struct {
-	store   *Store
-	running sync.WaitGroup // the goroutine that sends groups, while there are any
+// groups commits the work of many callers together: while one group is on its way
+// to the server, the next gathers.
+type groups[M member] struct {
+	flush   func(group []M) // stores a group and answers its members
+	running sync.WaitGroup  // the goroutine that sends groups, while there are any
 
 	mu      sync.Mutex // guards the rest
 	stopped bool
 	sending bool
-	waiting []*member
+	waiting []M
 	want    int           // members for which the next group waits; 0: it does not
 	full    chan struct{} // takes a token when want have come
 }
 
-// member is one caller's jobs in a group.
-type member struct {
-	rows []row
-	done chan error // of capacity 1
+// member is one caller's part of a group.
+type member interface {
+	weight() int          // in rows
+	answer() <-chan error // gets one error, or nil
 }
 
-func (g *inserts) start(s *Store) {
-	g.store, g.full = s, make(chan struct{}, 1)
+func newGroups[M member](flush func([]M)) *groups[M] {
+	return &groups[M]{flush: flush, full: make(chan struct{}, 1)}
 }
 
 // stop refuses new members and waits until all others have their answer.
-func (g *inserts) stop() {
+func (g *groups[M]) stop() {
 	g.mu.Lock()
 	g.stopped = true
 	g.mu.Unlock()
 	g.running.Wait()
 }
 
-// join stores rows with others'. When ctx ends first, they may still be stored.
-func (g *inserts) join(ctx context.Context, rows []row) error {
-	m := &member{rows: rows, done: make(chan error, 1)}
+// join lets m be stored with others. When ctx ends first, it may still be stored.
+func (g *groups[M]) join(ctx context.Context, op string, m M) error {
 	if !g.enter(m) {
-		return closedError("insert jobs")
+		return closedError(op)
 	}
 	select {
-	case err := <-m.done:
+	case err := <-m.answer():
 		return err
 	case <-ctx.Done():
-		return fault(ctx, "insert jobs", ctx.Err(), true)
+		return fault(ctx, op, ctx.Err(), true)
 	}
 }
 
-func (g *inserts) enter(m *member) bool {
+func (g *groups[M]) enter(m M) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.stopped {
@@ -81,7 +78,7 @@ func (g *inserts) enter(m *member) bool {
 }
 
 // run sends group after group until nobody waits.
-func (g *inserts) run() {
+func (g *groups[M]) run() {
 	for {
 		group := g.next()
 		if len(group) == 0 {
@@ -95,12 +92,12 @@ func (g *inserts) run() {
 }
 
 // next takes the members of the next group; none ends the goroutine.
-func (g *inserts) next() []*member {
+func (g *groups[M]) next() []M {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n, rows := 0, 0
-	for n < len(g.waiting) && (n == 0 || rows+len(g.waiting[n].rows) <= groupRows) {
-		rows += len(g.waiting[n].rows)
+	for n < len(g.waiting) && (n == 0 || rows+g.waiting[n].weight() <= groupRows) {
+		rows += g.waiting[n].weight()
 		n++
 	}
 	group := g.waiting[:n:n]
@@ -112,7 +109,7 @@ func (g *inserts) next() []*member {
 }
 
 // gather waits a little until n members have come.
-func (g *inserts) gather(n int) {
+func (g *groups[M]) gather(n int) {
 	g.mu.Lock()
 	if len(g.waiting) >= n {
 		g.mu.Unlock()
@@ -133,32 +130,4 @@ func (g *inserts) gather(n int) {
 		<-g.full // it filled at the same moment
 	}
 	g.want = 0
-}
-
-// flush stores a group and answers its members. If the data of one of them
-// cannot be stored, each is tried alone.
-func (g *inserts) flush(group []*member) {
-	ctx := context.Background() // of many callers: none can call it off
-	if len(group) == 1 {
-		group[0].done <- g.store.store(ctx, group[0].rows, 0)
-		return
-	}
-	var rows []row
-	for _, m := range group {
-		rows = append(rows, m.rows...)
-	}
-	err := g.store.store(ctx, rows, 0)
-	if err != nil && offstage.ClassOf(err) == offstage.FaultData {
-		for _, m := range group {
-			m.done <- g.store.store(ctx, m.rows, 0)
-		}
-		return
-	}
-	for _, m := range group {
-		for i := range m.rows {
-			m.rows[i].id = rows[i].id // they may have been renumbered
-		}
-		rows = rows[len(m.rows):]
-		m.done <- err
-	}
 }

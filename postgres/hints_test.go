@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"net/url"
+	"strconv"
 	"testing"
 	"time"
 
@@ -26,13 +27,18 @@ type stand struct {
 // it forget its hints.
 func newStand(t *testing.T) *stand {
 	t.Helper()
+	return newStandOf(t, 1)
+}
+
+func newStandOf(t *testing.T, connections int) *stand {
+	t.Helper()
 	db := pgtest.Open(t)
 	address, err := url.Parse(db.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	query := address.Query()
-	query.Set("pool_max_conns", "1")
+	query.Set("pool_max_conns", strconv.Itoa(connections))
 	address.RawQuery = query.Encode()
 	s := &stand{T: t, now: time.Now()}
 	if s.Store, err = Open(t.Context(), address.String(), WithClock(func() time.Time { return s.now })); err != nil {

@@ -47,7 +47,7 @@ func (s *Store) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstage.
 	case len(rows) >= largeCall:
 		err = s.store(ctx, rows, 0)
 	default:
-		err = s.inserts.join(ctx, rows)
+		err = s.inserts.join(ctx, "insert jobs", &insertion{rows, make(chan error, 1)})
 	}
 	if err != nil {
 		return nil, err
@@ -209,6 +209,43 @@ func (s *Store) persist(ctx context.Context, op string, once func() error) error
 		if time.Now().After(until) || !wait(ctx, min(time.Second, 20*time.Millisecond<<min(try, 10))) {
 			return unknown(ctx, op, err)
 		}
+	}
+}
+
+// insertion is one caller's jobs in a group.
+type insertion struct {
+	rows []row
+	done chan error // of capacity 1
+}
+
+func (i *insertion) weight() int          { return len(i.rows) }
+func (i *insertion) answer() <-chan error { return i.done }
+
+// storeGroup stores a group and answers its members. If the data of one of them
+// cannot be stored, each is tried alone.
+func (s *Store) storeGroup(group []*insertion) {
+	ctx := context.Background() // of many callers: none can call it off
+	if len(group) == 1 {
+		group[0].done <- s.store(ctx, group[0].rows, 0)
+		return
+	}
+	var rows []row
+	for _, m := range group {
+		rows = append(rows, m.rows...)
+	}
+	err := s.store(ctx, rows, 0)
+	if err != nil && offstage.ClassOf(err) == offstage.FaultData {
+		for _, m := range group {
+			m.done <- s.store(ctx, m.rows, 0)
+		}
+		return
+	}
+	for _, m := range group {
+		for i := range m.rows {
+			m.rows[i].id = rows[i].id // they may have been renumbered
+		}
+		rows = rows[len(m.rows):]
+		m.done <- err
 	}
 }
 

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -96,19 +98,72 @@ func holdOf(hold offstage.Hold) []any {
 	return []any{int64(hold.Worker), hold.Claim, int64(hold.Job), hold.Run}
 }
 
+// note is one attempt's part of a group that recalls and remembers steps.
+type note struct {
+	unit
+	job  offstage.ID
+	done chan error // of capacity 1
+}
+
+func (n *note) weight() int          { return 1 }
+func (n *note) answer() <-chan error { return n.done }
+
+// fewNotes is how many notes are on their way alone before those that come
+// meanwhile share a commit.
+const fewNotes = 2
+
+// note carries out statements about one job's steps, which may be sent again: at
+// once while few others are at it, else together with theirs.
+func (s *Store) note(ctx context.Context, op string, job offstage.ID, build func(*pgx.Batch)) error {
+	n := &note{unit{op, build, true}, job, make(chan error, 1)}
+	defer s.noting.Add(-1)
+	if s.noting.Add(1) <= fewNotes {
+		return s.send(ctx, s.work, n.unit)
+	}
+	if err := s.usable(ctx, op); err != nil {
+		return err
+	}
+	return s.notes.join(ctx, op, n)
+}
+
+// impatientSQL has a group that a caller's transaction holds up give up soon.
+const impatientSQL = `SELECT set_config('lock_timeout', '50ms', true)`
+
+// noteGroup carries a group out and answers its members. All lock epochs in the
+// order of jobs. If one cannot be stored, or waits for a caller's transaction (see
+// [offstage.StepTx]), each is tried alone, beside the groups that follow.
+func (s *Store) noteGroup(group []*note) {
+	ctx := context.Background() // of many callers: none can call it off
+	slices.SortStableFunc(group, func(a, b *note) int { return cmp.Compare(a.job, b.job) })
+	err := s.send(ctx, s.work, unit{op: group[0].op, repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(impatientSQL)
+		for _, n := range group {
+			n.build(b)
+		}
+	}})
+	alone := codeOf(err) == codeLockTimeout || len(group) > 1 && offstage.ClassOf(err) == offstage.FaultData
+	for _, n := range group {
+		if alone {
+			s.notes.running.Go(func() { n.done <- s.send(ctx, s.work, n.unit) })
+		} else {
+			n.done <- err
+		}
+	}
+}
+
 // Recall raises a job's epoch and reads its steps, in one round trip; see
 // [offstage.Rememberer].
 func (s *Store) Recall(ctx context.Context, hold offstage.Hold) ([]offstage.StepInfo, error) {
 	var steps []offstage.StepInfo
 	raised := false
-	err := s.send(ctx, s.work, unit{op: "recall steps", repeatable: true, build: func(b *pgx.Batch) {
+	err := s.note(ctx, "recall steps", hold.Job, func(b *pgx.Batch) {
 		b.Queue(s.sql(raiseSQL), holdOf(hold)...).Query(func(rows pgx.Rows) error {
 			raised = rows.Next()
 			rows.Close()
 			return rows.Err()
 		})
 		s.queueSteps(b, int64(hold.Job), &steps)
-	}})
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +180,11 @@ func (s *Store) Remember(ctx context.Context, hold offstage.Hold, step offstage.
 		text = rememberRaisedSQL
 	}
 	mine := false
-	err := s.send(ctx, s.work, unit{op: "remember a step", repeatable: true, build: func(b *pgx.Batch) {
+	err := s.note(ctx, "remember a step", hold.Job, func(b *pgx.Batch) {
 		b.Queue(s.sql(text), s.stepOf(hold, step)...).QueryRow(func(row pgx.Row) error {
 			return row.Scan(&mine)
 		})
-	}})
+	})
 	if err == nil && !mine {
 		err = offstage.ErrLeaseLost
 	}

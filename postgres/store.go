@@ -61,7 +61,9 @@ type Store struct {
 
 	names    names
 	ids      ids
-	inserts  inserts
+	inserts  *groups[*insertion]
+	notes    *groups[*note]
+	noting   atomic.Int32 // notes under way, alone or in a group
 	hints    hints
 	open     openClaims
 	knocker  knocker
@@ -128,7 +130,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	}
 	s.ids.turn = make(chan struct{}, 1)
 	s.ids.turn <- struct{}{}
-	s.inserts.start(s)
+	s.inserts, s.notes = newGroups(s.storeGroup), newGroups(s.noteGroup)
 	s.knocker.start(s)
 	if o.migrate {
 		if err := s.Migrate(ctx); err != nil {
@@ -255,6 +257,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.inserts.stop()
+	s.notes.stop()
 	s.knocker.stop()
 	close(s.closing)
 	s.running.Wait()

@@ -21,6 +21,7 @@ var stepCases = []Case{
 	{"step/no claim", "Recall, and a Remember that raises, answer ErrLeaseLost without a claim that names the job's run, or after its end.", stepNoClaim},
 	{"step/not raised", "Remember answers ErrLeaseLost if the epoch was never raised to its run.", stepNotRaised},
 	{"step/race", "Of an earlier run's writes and a later one's Recall that race, each is either recalled or refused.", stepRace},
+	{"step/together", "Of steps that many jobs remember at once, each is stored or refused by its own job's epoch.", stepTogether},
 	{"step/lost reset", "A worker's death counts as the first in a row if its attempt has remembered a step or moved a cursor.", stepLostReset},
 	{"step/lost without progress", "What earlier attempts remembered does not count as an attempt's progress.", stepLostWithout},
 	{"step/sleep", "A sleep is over when its time by the store's clock has passed, and not before.", stepSleep},
@@ -248,6 +249,41 @@ func stepRace(r *rig) {
 			same(r, fmt.Sprintf("step %d is recalled", i), recalled[fmt.Sprint("s", i)], stored[i])
 		}
 		other.counted(second.completed())
+	}
+}
+
+func stepTogether(r *rig) {
+	const n = 40
+	r.insert(echoes(n)...)
+	w, other := r.worker(), r.workerOn(r.peer(), offstage.WorkerInfo{})
+	firsts := w.claim(pool(n, offstage.DefaultQueue))
+	for _, job := range firsts {
+		w.remember(job, done("first", "0"))
+	}
+	w.die()
+	later := map[offstage.ID]bool{} // jobs whose later run has recalled
+	for _, job := range other.claim(pool(n/2, offstage.DefaultQueue)) {
+		other.recall(job)
+		later[job.ID] = true
+	}
+	stored := make([]bool, n)
+	var group sync.WaitGroup
+	for i, job := range firsts {
+		group.Go(func() {
+			err := w.store.Remember(r.Context(), w.hold(job), done("second", job.ID.String()), false)
+			if stored[i] = err == nil; err != nil && !errors.Is(err, offstage.ErrLeaseLost) {
+				r.Errorf("remember: %v", err)
+			}
+		})
+	}
+	group.Wait()
+	for i, job := range firsts {
+		want := []string{"first=0"}
+		if !later[job.ID] {
+			want = append(want, "second="+job.ID.String())
+		}
+		same(r, "steps", values(r.get(job.ID).Steps), want)
+		same(r, "stored", stored[i], !later[job.ID])
 	}
 }
 
