@@ -158,7 +158,8 @@ func (f *Flows) untilStop(ctx context.Context) (context.Context, context.CancelF
 }
 
 // Link returns the address of a job's status for the sender of a request; it
-// works for the usual time from now.
+// works for the usual time from now. Without Config.User the request may be nil, as
+// for a link in a mail.
 func (f *Flows) Link(r *http.Request, job offstage.ID) string { return f.link(r, job, time.Now()) }
 
 // link returns a job's address that works for the usual time from a moment.

@@ -93,8 +93,8 @@ type problemPage struct {
 
 // accept turns a request into a job and answers it; a browser's form is led to
 // the page, or if that is "" to the job's.
-func (s *service) accept(w http.ResponseWriter, r *http.Request, args offstage.Args, page string) {
-	ticket, err := s.flows.Enqueue(r, args)
+func (s *service) accept(w http.ResponseWriter, r *http.Request, args offstage.Args, page string, options ...offstage.Option) {
+	ticket, err := s.flows.Enqueue(r, args, options...)
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -41,6 +41,9 @@ func (s *service) cleanUploads(ctx context.Context, _ *offstage.Job[CleanUploads
 	if err != nil {
 		return err
 	}
+	if err := s.tables.forgetSeen(ctx, time.Now().Add(-keepFiles)); err != nil {
+		return err
+	}
 	removed += results + mails
 	message := fmt.Sprintf("%d removed, %d kept", removed, kept)
 	offstage.Progress(ctx, int64(removed+kept), int64(removed+kept), message)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -15,6 +16,9 @@ import (
 type SendCommand struct {
 	Device  string `json:"device"`
 	Command string `json:"command"`
+	// Callback is where the device is to report when it is done, but for the name of
+	// the signal; "": the command is done when the device has taken it.
+	Callback string `json:"callback,omitempty"`
 }
 
 // Kind returns "send_command".
@@ -38,11 +42,40 @@ var commandRetry = offstage.RetryPolicy{
 	},
 }
 
-// sendCommand calls the device under a key that is the job's: however often the
-// call is made, the device applies the command once.
+// reportWithin is how long a device may work on a command before it is asked.
+const reportWithin = time.Minute
+
+// sendCommand gets a command through, once, and waits, if it is to, for the
+// device's report. That it got through is remembered: while the job waits it has no
+// slot, and when the report wakes it the command is not sent again.
 func (s *service) sendCommand(ctx context.Context, job *offstage.Job[SendCommand]) (device.Result, error) {
 	key := fmt.Sprintf("%s-%d", s.files.id, job.ID)
-	result, err := s.devices.Send(ctx, s.devicesURL, job.Args.Device, job.Args.Command, key)
+	if job.Args.Callback == "" {
+		return s.getThrough(ctx, job, key, "")
+	}
+	result, err := offstage.Step(ctx, "send", func(ctx context.Context) (device.Result, error) {
+		return s.getThrough(ctx, job, key, job.Args.Callback+"?key="+url.QueryEscape(key))
+	})
+	if err != nil {
+		return result, err
+	}
+	offstage.Progress(ctx, 1, 2, "the device works on it")
+	_, err = offstage.WaitFor[device.Report](ctx, reportSignal(job.Args.Device, key), offstage.Within(reportWithin))
+	if errors.Is(err, offstage.ErrNoSignal) {
+		// The report was lost, but the command is in the device's log: it is done.
+		offstage.Logger(ctx).WarnContext(ctx, "the device did not report in time", "device", job.Args.Device)
+		err = nil
+	}
+	return result, err
+}
+
+// reportSignal names the signal that a device's report on a command is.
+func reportSignal(id, key string) string { return "device/" + id + "/" + key }
+
+// getThrough calls the device under a key that is the job's: however often the
+// call is made, the device applies the command once.
+func (s *service) getThrough(ctx context.Context, job *offstage.Job[SendCommand], key, callback string) (device.Result, error) {
+	result, err := s.devices.SendWithCallback(ctx, s.devicesURL, job.Args.Device, job.Args.Command, key, callback)
 	var (
 		away     *device.UnavailableError
 		rejected *device.RejectedError

@@ -36,31 +36,55 @@ func (s *service) createCommand(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	command, err := readCommand(r)
+	command, reports, err := readCommand(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	s.accept(w, r, SendCommand{id, command}, "/devices/"+id)
+	args := SendCommand{Device: id, Command: command}
+	if reports {
+		args.Callback = s.address + "/devices/" + id + "/reports"
+	}
+	s.accept(w, r, args, "/devices/"+id)
 }
 
-// readCommand returns the command of a JSON body or a form.
-func readCommand(r *http.Request) (string, error) {
+// takeReport is POST /devices/{id}/reports: the device says that it has carried a
+// command out, and so wakes the job that waits for it.
+func (s *service) takeReport(w http.ResponseWriter, r *http.Request) {
+	id, err := deviceID(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	var report device.Report
+	if err := json.NewDecoder(r.Body).Decode(&report); err != nil {
+		s.fail(w, r, refuse(http.StatusBadRequest, "send the report as JSON: %v", err))
+		return
+	}
+	woken, err := s.client.Signal(r.Context(), reportSignal(id, r.URL.Query().Get("key")), report)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.writeJSON(w, http.StatusOK, map[string]int{"woken": woken})
+}
+
+// readCommand returns the command of a JSON body or a form, and whether the device
+// is to report when it is done.
+func readCommand(r *http.Request) (command string, reports bool, err error) {
 	var body struct {
 		Command string `json:"command"`
+		Report  bool   `json:"report"`
 	}
 	contentType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // an unreadable one is no JSON
 	if contentType == "application/json" {
 		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-			return "", refuse(http.StatusBadRequest, `send {"command": "…"}: %v`, err)
+			return "", false, refuse(http.StatusBadRequest, `send {"command": "…"}: %v`, err)
 		}
 	} else {
-		body.Command = r.PostFormValue("command")
+		body.Command, body.Report = r.PostFormValue("command"), r.PostFormValue("report") != ""
 	}
-	if err := offstage.CheckText("command", body.Command, 256); err != nil {
-		return "", err
-	}
-	return body.Command, nil
+	return body.Command, body.Report, offstage.CheckText("command", body.Command, 256)
 }
 
 // commandLine is how far one command is.

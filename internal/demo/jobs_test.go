@@ -18,7 +18,7 @@ func TestJobsPages(t *testing.T) {
 	s := start(t, withoutWorker)
 	const jobs = 120
 	for i := range jobs {
-		if _, err := s.client.Enqueue(t.Context(), SendCommand{"pump-2", fmt.Sprint(i)}); err != nil {
+		if _, err := s.client.Enqueue(t.Context(), SendCommand{Device: "pump-2", Command: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -63,7 +63,7 @@ func TestJobsPages(t *testing.T) {
 // why.
 func TestJobButtons(t *testing.T) {
 	s := start(t, withoutWorker)
-	receipt, err := s.client.Enqueue(t.Context(), SendCommand{"pump-2", "stop"})
+	receipt, err := s.client.Enqueue(t.Context(), SendCommand{Device: "pump-2", Command: "stop"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestJobButtons(t *testing.T) {
 // An attempt whose worker died is shown as such, and the job's user is told.
 func TestLostAttemptIsShown(t *testing.T) {
 	s := start(t, withoutWorker)
-	receipt, err := s.client.Enqueue(t.Context(), SendCommand{"pump-2", "stop"})
+	receipt, err := s.client.Enqueue(t.Context(), SendCommand{Device: "pump-2", Command: "stop"})
 	if err != nil {
 		t.Fatal(err)
 	}

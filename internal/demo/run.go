@@ -43,7 +43,10 @@ type Config struct {
 	Dir       string         // a folder that exists; the demo keeps to a subfolder of its own
 	Listener  net.Listener   // for the pages; Run closes it
 	Role      Role
-	MaxUpload int64        // bytes of one upload; 0: DefaultMaxUpload
+	MaxUpload int64 // bytes of one upload; 0: DefaultMaxUpload
+	// MailAfter is how long after a report's end its page has time to be seen before
+	// a mail is sent; 0: DefaultMailAfter.
+	MailAfter time.Duration
 	Logger    *slog.Logger // nil: slog.Default()
 	// Hurry, when it is closed, cancels what a stop still waits for. nil: never.
 	Hurry <-chan struct{}
@@ -55,6 +58,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxUpload == 0 {
 		c.MaxUpload = DefaultMaxUpload
+	}
+	if c.MailAfter == 0 {
+		c.MailAfter = DefaultMailAfter
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -78,7 +84,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	var parts []part
 	if cfg.Role != RoleWorker {
-		s.localOnly = IsLoopback(cfg.Listener.Addr())
+		s.localOnly, s.address = IsLoopback(cfg.Listener.Addr()), addressOf(cfg.Listener.Addr())
 		parts = append(parts, func(ctx context.Context) error { return serve(ctx, cfg.Listener, s.routes(), cfg.Logger) })
 	}
 	if cfg.Role != RoleWeb {
@@ -162,6 +168,7 @@ func (s *service) work(ctx context.Context, cfg Config) error {
 	}
 	worker.HandleResult(w, s.buildReport)
 	worker.HandleResult(w, s.sendCommand, worker.Retry(commandRetry))
+	worker.HandleResult(w, s.mailReport)
 	worker.Handle(w, s.archiveReading, worker.Keep(offstage.Retention{Completed: time.Hour}))
 	worker.Handle(w, s.raiseAlert)
 	worker.Handle(w, s.cleanUploads)

@@ -79,5 +79,5 @@ func (s *service) sendSample(w http.ResponseWriter, _ *http.Request) {
 // reportSample is POST /reports/sample: a report for those who have no CSV and
 // want to see one being built.
 func (s *service) reportSample(w http.ResponseWriter, r *http.Request) {
-	s.accept(w, r, BuildReport{Name: "a sample", Sample: sampleRows}, "")
+	s.accept(w, r, BuildReport{Name: "a sample", Sample: sampleRows}, "", s.thenMail())
 }

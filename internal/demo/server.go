@@ -29,6 +29,7 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("GET /devices", s.listDevices)
 	mux.HandleFunc("GET /devices/{id}", s.showDevice)
 	mux.Handle("POST /devices/{id}/commands", small(s.flows.Once(http.HandlerFunc(s.createCommand)).ServeHTTP))
+	mux.HandleFunc("POST /devices/{id}/reports", small(s.takeReport))
 	mux.HandleFunc("POST /devices/{id}/down", small(s.takeDown))
 	mux.HandleFunc("GET /priorities", s.showPriorities)
 	mux.HandleFunc("POST /priorities", small(s.startRush))

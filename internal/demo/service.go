@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/demo/device"
@@ -21,6 +22,8 @@ type service struct {
 	devices    device.Client
 	devicesURL string
 	mailAddr   netip.AddrPort // of the inbox's mail server
+	mailAfter  time.Duration  // how long a report's page has time to be seen
+	address    string         // of the pages, as in "http://127.0.0.1:8484"; "" in a worker
 	maxUpload  int64
 	localOnly  bool // only this machine is served, so requests must name it
 	log        *slog.Logger
@@ -29,7 +32,7 @@ type service struct {
 }
 
 func newService(ctx context.Context, cfg Config) (*service, error) {
-	s := &service{client: offstage.NewClient(cfg.Store), tables: cfg.Tables, maxUpload: cfg.MaxUpload, log: cfg.Logger}
+	s := &service{client: offstage.NewClient(cfg.Store), tables: cfg.Tables, maxUpload: cfg.MaxUpload, mailAfter: cfg.MailAfter, log: cfg.Logger}
 	var err error
 	if s.files, err = openFolder(ctx, cfg.Store, cfg.Dir); err != nil {
 		return nil, err

@@ -79,6 +79,11 @@ func (s *service) showStatus(w http.ResponseWriter, r *http.Request, now status.
 		s.fail(w, r, err)
 		return
 	}
+	if job.Kind == (BuildReport{}).Kind() && now.State.Terminal() {
+		if err := s.tables.noteSeen(r.Context(), job.ID); err != nil {
+			s.log.WarnContext(r.Context(), "a report was seen and is mailed all the same", "job", job.ID, "err", err)
+		}
+	}
 	if len(now.Files) > 0 {
 		page.File = &now.Files[0]
 	}
@@ -101,6 +106,8 @@ func (s *service) describe(job offstage.Facts) string {
 		}
 	case (ReportUploads{}).Kind():
 		return "Report on all uploads"
+	case (MailReport{}).Kind():
+		return "Mail about report " + offstage.Followed(job).String()
 	case (SendDigest{}).Kind():
 		return "Digest by mail"
 	case (RefreshSearch{}).Kind():

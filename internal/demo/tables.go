@@ -34,8 +34,8 @@ func PostgresTables(ctx context.Context, db *sql.DB) (*Tables, error) {
 }
 
 // sqlFindTables fails if one of the tables is not there.
-const sqlFindTables = `SELECT count(*) FROM offstage_demo_invoice i, offstage_demo_mail m, offstage_demo_report r, offstage_demo_words w
-WHERE i.job = 0 AND m.received = 0 AND r.job = 0`
+const sqlFindTables = `SELECT count(*) FROM offstage_demo_invoice i, offstage_demo_mail m, offstage_demo_report r, offstage_demo_words w, offstage_demo_seen s
+WHERE i.job = 0 AND m.received = 0 AND r.job = 0 AND s.job = 0`
 
 // openTables makes the tables in one transaction. On SQLite it is alone from its
 // beginning on; on PostgreSQL lock makes it so.
@@ -43,7 +43,7 @@ func openTables(ctx context.Context, t *Tables, lock string) (*Tables, error) {
 	if _, err := t.db.ExecContext(ctx, sqlFindTables); err == nil {
 		return t, nil // without the right to make any
 	}
-	all := strings.Join([]string{lock, sqlMakeInvoices, sqlMakeMails, sqlMakeReports, t.index.make}, ";\n")
+	all := strings.Join([]string{lock, sqlMakeInvoices, sqlMakeMails, sqlMakeReports, sqlMakeSeen, t.index.make}, ";\n")
 	err := t.write(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, all)
 		return err

@@ -37,7 +37,7 @@ func (s *service) createReport(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	ticket, err := s.flows.Enqueue(r, args)
+	ticket, err := s.flows.Enqueue(r, args, s.thenMail())
 	if err != nil {
 		// The answer may be lost and the job there: the file stays, and the
 		// clean-up takes it if no job wants it.

@@ -56,10 +56,20 @@ const defaultTimeout = 5 * time.Second
 // Send asks a device to apply a command once for this key, and returns when it said that it has. It tries once. The
 // error is an *[UnavailableError], a *[RejectedError], or wraps the cause of ctx when that ended.
 func (c *Client) Send(ctx context.Context, baseURL, id, command, key string) (Result, error) {
+	return c.SendWithCallback(ctx, baseURL, id, command, key, "")
+}
+
+// SendWithCallback is Send of a command after which the device sends a [Report] to an address, when it has carried the
+// command out; "" is none.
+func (c *Client) SendWithCallback(ctx context.Context, baseURL, id, command, key, callback string) (Result, error) {
 	if err := Validate(id, command, key); err != nil {
 		return Result{}, &RejectedError{Device: id, Status: http.StatusBadRequest, Reason: err.Error()}
 	}
-	body, err := json.Marshal(map[string]string{"command": command})
+	request := map[string]string{"command": command}
+	if callback != "" {
+		request["callback"] = callback
+	}
+	body, err := json.Marshal(request)
 	if err != nil {
 		return Result{}, fmt.Errorf("encode command: %w", err)
 	}

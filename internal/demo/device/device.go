@@ -4,7 +4,8 @@
 // A [Fleet] answers for every device of a valid name. A [Client] sends it commands and sorts what comes back into
 // applied, unavailable (send it again, with the same key) and rejected (never send it again).
 //
-//	POST /devices/{id}/commands        {"command": "reboot"} with the header Idempotency-Key: applies it once per key
+//	POST /devices/{id}/commands        {"command": "reboot"} with the header Idempotency-Key: applies it once per key;
+//	                                   with "callback": "http://…" the device sends a [Report] there when it is done
 //	GET  /devices/{id}                 the state and the log of applied commands, newest first
 //	POST /devices/{id}/down?for=30s    switches the device off for that long
 //	POST /devices/{id}/up              switches it on again
@@ -48,11 +49,12 @@ type Faults struct {
 	Hang        float64       // never answered
 	Drop        float64       // cut off before the command is applied
 	LoseAnswer  float64       // cut off after the command is applied
+	Work        time.Duration // mean time from when a command is applied until a device reports that it is done
 }
 
 // Unreliable returns the faults of the demo: half of the tries go wrong, in every way.
 func Unreliable() Faults {
-	return Faults{Latency: 300 * time.Millisecond, Unavailable: 0.25, Hang: 0.05, Drop: 0.1, LoseAnswer: 0.1}
+	return Faults{Latency: 300 * time.Millisecond, Unavailable: 0.25, Hang: 0.05, Drop: 0.1, LoseAnswer: 0.1, Work: 3 * time.Second}
 }
 
 const (
@@ -77,8 +79,8 @@ func (o Options) validate() error {
 	if sum := f.Unavailable + f.Hang + f.Drop + f.LoseAnswer; sum > 1+1e-9 {
 		return fmt.Errorf("device: the shares of Faults add up to %v; use at most 1", sum)
 	}
-	if f.Latency < 0 || f.Latency > time.Minute {
-		return fmt.Errorf("device: Faults.Latency is %v; use 0 to 1m", f.Latency)
+	if f.Latency < 0 || f.Latency > time.Minute || f.Work < 0 || f.Work > time.Minute {
+		return fmt.Errorf("device: Faults.Latency is %v and Work %v; use 0 to 1m", f.Latency, f.Work)
 	}
 	if o.Remember < 1 || o.Remember > maxRemember {
 		return fmt.Errorf("device: Remember is %d; use 1 to %d", o.Remember, maxRemember)
@@ -92,6 +94,7 @@ type Fleet struct {
 	seed   uint64
 	mux    *http.ServeMux
 	memory *memory
+	owed   callbacks
 
 	mu    sync.Mutex
 	tries map[deviceKey]uint64 // tries of each command so far; guarded by mu
@@ -108,7 +111,7 @@ func New(o Options) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fleet{faults: o.Faults, seed: o.Seed, memory: m, tries: map[deviceKey]uint64{}, mux: http.NewServeMux()}
+	f := &Fleet{faults: o.Faults, seed: o.Seed, memory: m, tries: map[deviceKey]uint64{}, mux: http.NewServeMux(), owed: callbacks{stop: make(chan struct{})}}
 	f.mux.HandleFunc("POST /devices/{id}/commands", f.serveCommand)
 	f.mux.HandleFunc("GET /devices/{id}", f.serveState)
 	f.mux.HandleFunc("POST /devices/{id}/down", f.serveDown)
@@ -116,8 +119,9 @@ func New(o Options) (*Fleet, error) {
 	return f, nil
 }
 
-// Close lets go of the files. No request may be running.
+// Close lets go of the files; what devices still had to report is forgotten. No request may be running.
 func (f *Fleet) Close() error {
+	f.owed.close()
 	return f.memory.close()
 }
 

@@ -58,7 +58,7 @@ func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *Fleet) serveCommand(w http.ResponseWriter, r *http.Request) {
-	key, command, err := readCommand(w, r)
+	key, command, callback, err := readCommand(w, r)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return
@@ -89,6 +89,9 @@ func (f *Fleet) serveCommand(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	result, err := f.memory.apply(key, command, now)
+	if err == nil && callback != "" && !result.AlreadyApplied {
+		f.owed.owe(callback, f.faults.Work, result)
+	}
 	switch {
 	case errors.Is(err, errKeyReused):
 		refuse(w, http.StatusUnprocessableEntity, err)
@@ -102,19 +105,23 @@ func (f *Fleet) serveCommand(w http.ResponseWriter, r *http.Request) {
 }
 
 // readCommand returns the parts of a request that is well formed.
-func readCommand(w http.ResponseWriter, r *http.Request) (deviceKey, string, error) {
+func readCommand(w http.ResponseWriter, r *http.Request) (key deviceKey, command, callback string, err error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		return deviceKey{}, "", fmt.Errorf("body: %w", err)
+		return key, "", "", fmt.Errorf("body: %w", err)
 	}
 	var request struct {
-		Command string `json:"command"`
+		Command  string `json:"command"`
+		Callback string `json:"callback"`
 	}
 	if err := json.Unmarshal(body, &request); err != nil {
-		return deviceKey{}, "", fmt.Errorf(`body: %w; send {"command": "..."}`, err)
+		return key, "", "", fmt.Errorf(`body: %w; send {"command": "..."}`, err)
 	}
-	key := deviceKey{r.PathValue("id"), r.Header.Get("Idempotency-Key")}
-	return key, request.Command, Validate(key.device, request.Command, key.key)
+	if err := validateCallback(request.Callback); err != nil {
+		return key, "", "", err
+	}
+	key = deviceKey{r.PathValue("id"), r.Header.Get("Idempotency-Key")}
+	return key, request.Command, request.Callback, Validate(key.device, request.Command, key.key)
 }
 
 // Validate checks the parts of a request by themselves, so that an application can refuse what no device would accept.
