@@ -112,7 +112,7 @@ func TestScheduleRefuses(t *testing.T) {
 	}
 }
 
-// A schedule for @reboot is made, shown, imported and written as others are, and says
+// A schedule for @reboot is made, shown, imported and exported as others are, and says
 // that it has no ticks.
 func TestScheduleAtStart(t *testing.T) {
 	store := newStore(t)
@@ -122,15 +122,20 @@ func TestScheduleAtStart(t *testing.T) {
 		t.Errorf("added %+v", s)
 	}
 	ruby := writeFile(t, "schedule.rb", "every :reboot do\n  rake \"boot\"\nend\n")
-	for _, c := range []struct{ args, says string }{
-		{"import " + ruby, "boot"},
-		{"list", "at a start"},
-		{"show warm", "when a worker starts and no other runs"},
-		{"next @reboot", "when a worker starts and no other runs\nit has no ticks\n"},
-		{"export", "@reboot offstage schedule run boot\n@reboot offstage schedule run warm\n"},
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"import", ruby}, "boot"},
+		{[]string{"show", "warm"}, "when a worker starts and no other runs"},
+		{[]string{"next", "@reboot"}, "when a worker starts and no other runs\nit has no ticks\n"},
+		{[]string{"add", "daily", "every day at 4:30", "task"}, "at 04:30 every day, UTC"},
+		{[]string{"list"}, "at a start"},
+		{[]string{"list"}, " 04:30:00Z"},
+		{[]string{"export"}, "@reboot offstage schedule run boot\n30 4 * * * offstage schedule run daily\n@reboot offstage schedule run warm\n"},
 	} {
-		if got := run(t, store, "", append([]string{"schedule"}, strings.Fields(c.args)...)...); got.code != 0 || !strings.Contains(got.stdout, c.says) {
-			t.Errorf("%s: %+v, want %q", c.args, got, c.says)
+		if got := run(t, store, "", append([]string{"schedule"}, c.args...)...); got.code != 0 || !strings.Contains(got.stdout, c.says) {
+			t.Errorf("%q: %+v, want %q", c.args, got, c.says)
 		}
 	}
 }

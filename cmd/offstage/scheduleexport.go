@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/offstagehq/offstage"
 	"github.com/spf13/cobra"
@@ -46,7 +45,7 @@ say is a comment in it. Pause the schedules here, or both will run them.`,
 
 // exportSchedule writes an entry, in the zone that was set last or a new one.
 func (p *program) exportSchedule(s *offstage.ScheduleInfo, zone *string) error {
-	fields, ok := crontabFields(s.Expression)
+	fields, ok := crontabFields(s)
 	var text string
 	switch {
 	case !ok:
@@ -64,14 +63,10 @@ func (p *program) exportSchedule(s *offstage.ScheduleInfo, zone *string) error {
 }
 
 // crontabFields returns the five fields of an expression that cron understands.
-func crontabFields(expression string) (string, bool) {
-	words := strings.Fields(expression)
-	if len(words) > 0 && strings.HasPrefix(words[0], "CRON_TZ=") {
-		words = words[1:]
+func crontabFields(s *offstage.ScheduleInfo) (string, bool) {
+	e, err := readExpression(*s)
+	if err != nil {
+		return "", false
 	}
-	fields := strings.Join(words, " ")
-	if fields == "@reboot" {
-		return fields, true
-	}
-	return fields, len(words) == 5 && strings.Trim(fields, "0123456789*,-/ ") == ""
+	return e.Crontab()
 }

@@ -67,12 +67,22 @@ func (p *program) printSchedules(schedules []offstage.ScheduleInfo, limit int) e
 	return nil
 }
 
-// nextOf says when a schedule is due next.
+// nextOf says when a schedule is due next, also before a worker has looked at it.
 func nextOf(s *offstage.ScheduleInfo) string {
-	if s.AtStart() {
+	switch {
+	case s.Paused || !s.LeftAt.IsZero():
+		return moment(time.Time{})
+	case s.AtStart():
 		return "at a start"
+	case !s.NextTick.IsZero() || s.LookAt.IsZero():
+		return moment(s.NextTick)
 	}
-	return moment(s.NextTick)
+	e, err := readExpression(*s)
+	if err != nil {
+		return moment(time.Time{})
+	}
+	next, _ := e.Next(time.Now())
+	return moment(next)
 }
 
 // scheduleState says whether a schedule is switched on.

@@ -1,9 +1,11 @@
 package importing
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -56,13 +58,17 @@ func (r *reader) cronLine(line int, text string) {
 		words = append(words, rest[:n])
 		rest = strings.TrimLeft(rest[n:], " \t")
 	}
-	e := Entry{Line: line, Original: text, Expression: strings.Join(words, " ")}
+	e := Entry{Line: line, Expression: strings.Join(words, " ")}
+	e.Original = e.Expression + " " + rest
 	if fields == 5 {
 		e.Warnings = unevenFields(words)
 	}
 	if err := e.setCommand(rest); err != nil {
 		r.refuse(line, text, "%v", err)
 		return
+	}
+	if user := strings.Fields(rest); slices.Contains([]string{"root", "www-data", "nobody", "daemon"}, user[0]) {
+		e.Warnings = append(e.Warnings, "a system's crontab has a user before the command; "+user[0]+" is taken for the command here: remove it")
 	}
 	r.add(e)
 }
@@ -82,8 +88,11 @@ func (e *Entry) setCommand(line string) error {
 	if url := fetched(words); url != "" {
 		e.Kind, e.Name, key, line = HTTPKind, "get_"+Snake(strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://")), "url", url
 	}
-	args, err := json.Marshal(map[string]string{key: line})
-	e.Args = args
+	var args bytes.Buffer
+	encoder := json.NewEncoder(&args)
+	encoder.SetEscapeHTML(false) // a command is for people to read
+	err := encoder.Encode(map[string]string{key: line})
+	e.Args = bytes.TrimSpace(args.Bytes())
 	return err
 }
 

@@ -86,6 +86,7 @@ CRON_TZ=Europe/Berlin
 not an entry
 0 0 * * *
 5 4 * * sun	echo 100% done
+0 1 * * *	root	/usr/sbin/tidy
 `
 
 func TestCrontab(t *testing.T) {
@@ -111,12 +112,14 @@ func TestCrontab(t *testing.T) {
   ! there it runs when the machine starts; here when a worker starts and no other runs
 20 get_shop_example_org_ping | */10 * * * * http {"url":"https://shop.example.org/ping"}
 21 curl | 0 5 * * * command {"command":"curl -X POST https://shop.example.org/sync"}
-22 load | 0 6 * * * command {"command":"wget -q https://shop.example.org/feed \u0026\u0026 /opt/shop/bin/load"}
+22 load | 0 6 * * * command {"command":"wget -q https://shop.example.org/feed && /opt/shop/bin/load"}
 24 german_night | 30 2 * * * command {"command":"/opt/shop/bin/german-night"} in Europe/Berlin
 29 echo | 5 4 * * 0 command {"command":"echo 100% done"} in Europe/Berlin
   ! a % of cron's ends the command; what follows is its input
-25 refused 61 * * * *	/opt/shop/bin/never: "61": the field minute takes 0 to 59
-26 refused 0 0 30 2 *	/opt/shop/bin/never-either: "30": there is no such day: the expression never ticks
+30 root | 0 1 * * * command {"command":"root\t/usr/sbin/tidy"} in Europe/Berlin
+  ! a system's crontab has a user before the command; root is taken for the command here: remove it
+25 refused 61 * * * * /opt/shop/bin/never: "61": the field minute takes 0 to 59
+26 refused 0 0 30 2 * /opt/shop/bin/never-either: "30": there is no such day: the expression never ticks
 27 refused not an entry: an entry has 5 fields and a command
 28 refused 0 0 * * *: an entry has 5 fields and a command
 `)
@@ -196,7 +199,7 @@ func TestWhenever(t *testing.T) {
   ! roles chose the servers; here any worker that has the kind's handler runs the job
 18 tidy | 0 * * * * tidy 
 19 week_close | every sunday at 12:00 week_close 
-21 sing | every weekend at 12:00 command {"command":"cd :path \u0026\u0026 sing loud"}
+21 sing | every weekend at 12:00 command {"command":"cd :path && sing loud"}
   ! :path is not set in this file: fill it in
   ! the option to: "all" is not carried over
 23 lunch | every monday and wednesday at 10:15 lunch 
