@@ -42,7 +42,7 @@ var mayImport = map[string]string{
 	"internal/demo/device":    "",
 	"internal/faultstore":     ".",
 	"internal/freeport":       "",
-	"internal/measure":        ". worker sqlite postgres internal/pgserver",
+	"internal/measure":        ". worker schedule sqlite postgres internal/pgserver",
 	"internal/importing":      "schedule",
 	"internal/model":          ". storetest",
 	"internal/mutants":        "",

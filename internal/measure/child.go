@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/schedule"
 	"github.com/offstagehq/offstage/worker"
 )
 
@@ -27,6 +28,7 @@ type orders struct {
 	Store, At string
 	Pools     []worker.Pool
 	Quiet     bool // it says only how many jobs it ran, at its end
+	Schedules int  // that it declares; none is due before New Year
 }
 
 // nap is a job that takes its time.
@@ -104,7 +106,7 @@ func work(ctx context.Context, o orders, v *voice) error {
 		store = spy{store, store.(offstage.Waker), v}
 	}
 	w, err := worker.New(store, worker.Config{
-		Pools: o.Pools, Grace: time.Second, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Schedules: yearly(o.Schedules), Pools: o.Pools, Grace: time.Second, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return err
@@ -125,6 +127,16 @@ func work(ctx context.Context, o orders, v *voice) error {
 		return err
 	}
 	return store.Close()
+}
+
+// yearly returns schedules that are due once a year, each at a minute of its own.
+func yearly(n int) []offstage.Schedule {
+	var all []offstage.Schedule
+	for i := range n {
+		when := schedule.MustParse(fmt.Sprintf("%d %d %d 1 *", i%60, i/60%24, i/1440+1))
+		all = append(all, offstage.MustSchedule(fmt.Sprintf("yearly_%05d", i), when, nap{}))
+	}
+	return all
 }
 
 // spy is a store that tells when the claim of each job began.

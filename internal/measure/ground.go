@@ -36,6 +36,8 @@ type ground struct {
 	cluster *pgserver.Cluster // nil on SQLite
 	store   offstage.Store
 	client  *offstage.Client
+	// schedules is how many each process declares.
+	schedules int
 }
 
 func newGround(ctx context.Context, kind string) (g *ground, err error) {

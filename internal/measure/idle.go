@@ -30,14 +30,23 @@ func queuesNamed(n int) []string {
 // measureIdle lets a worker alone: the only one, so that it does the chores too.
 func measureIdle(ctx context.Context, g *ground, out *report) error {
 	for _, queues := range []int{1, 50} {
-		if err := idle(ctx, g, out, queues); err != nil {
+		if err := idle(ctx, g, out, fmt.Sprintf("idle with %d queues", queues), queues); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func idle(ctx context.Context, g *ground, out *report, queues int) error {
+// manySchedules is how many none of which is due may cost nothing.
+const manySchedules = 10_000
+
+// measureSchedules is measureIdle for a worker with schedules.
+func measureSchedules(ctx context.Context, g *ground, out *report) error {
+	g.schedules = manySchedules
+	return idle(ctx, g, out, fmt.Sprintf("idle with %d schedules", manySchedules), 1)
+}
+
+func idle(ctx context.Context, g *ground, out *report, what string, queues int) error {
 	p, err := g.start(ctx, false, worker.Pool{Queues: queuesNamed(queues)})
 	if err != nil {
 		return err
@@ -59,14 +68,14 @@ func idle(ctx context.Context, g *ground, out *report, queues int) error {
 		return err
 	}
 	share := float64(again-cpu) / float64(idleFor) * 100
-	out.hold(share < idleCPU, fmt.Sprintf("idle with %d queues: share of a core", queues), fmt.Sprintf("%.1f%%", idleCPU), "%.3f%%", share)
+	out.hold(share < idleCPU, what+": share of a core", fmt.Sprintf("%.1f%%", idleCPU), "%.3f%%", share)
 	now, err := g.statements(ctx)
 	if err != nil {
 		return err
 	}
 	if sent, n := now.since(asked); now != nil {
 		rate := float64(n) / idleFor.Seconds()
-		out.hold(rate <= idleQueries, fmt.Sprintf("idle with %d queues: statements a second", queues), fmt.Sprint(idleQueries), "%.2f", rate)
+		out.hold(rate <= idleQueries, what+": statements a second", fmt.Sprint(idleQueries), "%.2f", rate)
 		if rate > idleQueries {
 			fmt.Println(sent)
 		}

@@ -48,7 +48,7 @@ func (g *ground) start(ctx context.Context, quiet bool, pools ...worker.Pool) (*
 }
 
 func (g *ground) startAt(ctx context.Context, at string, quiet bool, pools ...worker.Pool) (*process, error) {
-	text, err := json.Marshal(orders{Store: g.kind, At: at, Pools: pools, Quiet: quiet})
+	text, err := json.Marshal(orders{Store: g.kind, At: at, Pools: pools, Quiet: quiet, Schedules: g.schedules})
 	if err != nil {
 		return nil, err
 	}
