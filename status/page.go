@@ -175,9 +175,9 @@ var statusPage = pageOf(`{{with .Status}}<h1>{{.Title}}</h1>
 <offstage-status{{if not .State.Terminal}} src="{{.Links.Self}}" reload{{end}}>
 <p class="now"><span class="state {{.State}}" data-part="state">{{.State}}</span> <span data-part="says">{{says .}}</span></p>
 <progress data-part="bar" aria-label="Progress"{{with .Progress}}{{if .Total}} value="{{.Done}}" max="{{.Total}}"{{end}}{{end}}{{if ne .State.String "running"}} hidden{{end}}></progress>
-<p class="soft" data-part="message">{{with .Progress}}{{.Message}}{{end}}</p>
+<p class="soft" data-part="message">{{if and .Progress (not .State.Terminal)}}{{.Progress.Message}}{{end}}</p>
 <p class="soft" data-part="place">{{with .Position}}{{if .More}}More than {{.Ahead}} are before this one.{{else if .Ahead}}{{.Ahead}} before this one.{{end}}{{end}}{{with .StartsAt}} It is expected to start at <time datetime="{{stamp .}}">{{clock .}}</time>.{{end}}</p>
-<p class="note bad" data-part="error"{{if not .Error}} hidden{{end}}>{{with .Error}}{{.}}{{end}}</p>
+{{$told := and .Error (ne .State.String "cancelled")}}<p class="note bad" data-part="error"{{if not $told}} hidden{{end}}>{{if $told}}{{.Error}}{{end}}</p>
 </offstage-status>
 {{if .Files}}<ul class="files">{{range .Files}}<li><a href="{{.URL}}">{{.Name}}</a> <span class="soft">{{size .Size}}</span></li>{{end}}</ul>{{end}}
 {{with .Links.Result}}<p><a class="button" href="{{.}}">See the result</a></p>{{end}}

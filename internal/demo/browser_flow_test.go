@@ -103,7 +103,7 @@ func TestFollowInABrowser(t *testing.T) {
 	until(bar + " === 20")
 	steps <- 40
 	until(bar + " === 40")
-	pictures(t, ctx, "running")
+	pictures(t, ctx, "status-running")
 
 	show(chromedp.Reload(), chromedp.WaitVisible("offstage-status[state=running]"))
 	until(bar + " === 40")
@@ -117,7 +117,7 @@ func TestFollowInABrowser(t *testing.T) {
 
 	close(steps)
 	show(chromedp.WaitVisible("#report .button.primary"))
-	pictures(t, ctx, "completed")
+	pictures(t, ctx, "status-completed")
 	href, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector("#report .button:not(.primary)").getAttribute("href")`))
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestFollowInABrowser(t *testing.T) {
 	show(chromedp.Navigate(web.url+"/"), chromedp.SetUploadFiles("#file", []string{file}), chromedp.Submit("#file"),
 		chromedp.WaitVisible("offstage-status[state=running]"), chromedp.WaitVisible("#status form button"), chromedp.Click("#status form button"),
 		chromedp.WaitVisible(".state.cancelled"))
-	pictures(t, ctx, "cancelled")
+	pictures(t, ctx, "status-cancelled")
 }
 
 // pictures keeps pictures of the page as it is, on a desk and on a phone, light
@@ -150,7 +150,7 @@ func pictures(t *testing.T, ctx context.Context, name string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join(t.ArtifactDir(), fmt.Sprintf("status-%s-%s-%s.png", name, device, theme))
+			path := filepath.Join(t.ArtifactDir(), fmt.Sprintf("%s-%s-%s.png", name, device, theme))
 			if err := os.WriteFile(path, picture, 0o600); err != nil {
 				t.Fatal(err)
 			}

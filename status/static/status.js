@@ -65,7 +65,7 @@ class OffstageStatus extends HTMLElement {
     const at = job.starts_at && new Date(job.starts_at).toLocaleTimeString();
     const ahead = job.position?.ahead ? `${job.position.more ? "More than " : ""}${job.position.ahead} before this one. ` : "";
     this.#text("place", ahead + (at ? `It is expected to start at ${at}.` : ""));
-    this.#text("error", job.error ?? "");
+    this.#text("error", (job.state !== "cancelled" && job.error) || "");
     this.dispatchEvent(new CustomEvent("offstage:state", { bubbles: true, detail: job }));
   }
 
