@@ -139,3 +139,13 @@ func TestScheduleAtStart(t *testing.T) {
 		}
 	}
 }
+
+// A schedule for @reboot is on, though the leader need not look at it.
+func TestScheduleState(t *testing.T) {
+	for expression, want := range map[string]string{"@reboot": "on", "0 0 0 1 1 * 2020": "over"} {
+		s := offstage.ScheduleInfo{Schedule: offstage.Schedule{Expression: expression}}
+		if got := scheduleState(&s); got != want {
+			t.Errorf("%s is %s, want %s", expression, got, want)
+		}
+	}
+}

@@ -94,7 +94,7 @@ func scheduleState(s *offstage.ScheduleInfo) string {
 		return "paused"
 	case s.Problem != "":
 		return "not understood"
-	case s.LookAt.IsZero():
+	case s.LookAt.IsZero() && !s.AtStart():
 		return "over"
 	}
 	return "on"
