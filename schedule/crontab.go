@@ -66,8 +66,11 @@ func (d *dates) crontab() (fields string, ok bool) {
 	if d.week.plain != allWeekdays {
 		weekday = crontabList(d.week.plain)
 	}
-	if day != "*" && weekday != "*" && !d.either {
+	switch {
+	case day != "*" && weekday != "*" && !d.either:
 		return "", false // cron takes either
+	case d.either && (day == "*" || weekday == "*"):
+		day, weekday = "*", "*"
 	}
 	return day + " " + crontabField(d.months, 1, 12) + " " + weekday, true
 }

@@ -40,7 +40,28 @@ func FuzzParse(f *testing.F) {
 		}
 		checkCanonical(t, e, options)
 		checkTicks(t, e, time.Unix(at, at&0x1fffffff))
+		checkCrontab(t, e, time.Unix(at, 0))
 	})
+}
+
+// checkCrontab parses what is written for a crontab: it has the same ticks.
+func checkCrontab(t *testing.T, e *schedule.Expression, at time.Time) {
+	fields, ok := e.Crontab()
+	if !ok || e.Reboot() {
+		return
+	}
+	again, err := schedule.Parse(fields, schedule.In(e.Zone()))
+	if err != nil {
+		t.Fatalf("%s is written as %q: %v", e, fields, err)
+	}
+	for range 5 {
+		next, hasNext := e.Next(at)
+		other, hasOther := again.Next(at)
+		if hasNext != hasOther || !next.Equal(other) {
+			t.Fatalf("%s at %s: next %s, but of %q %s", e, at, next, fields, other)
+		}
+		at = next
+	}
 }
 
 func checkError(t *testing.T, text string, err error) {

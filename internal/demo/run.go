@@ -177,7 +177,7 @@ func (s *service) work(ctx context.Context, cfg Config) error {
 	worker.Handle(w, s.billMonth)
 	worker.Handle(w, s.sendDigest)
 	worker.HandleResult(w, s.reportUploads)
-	worker.Handle(w, s.refreshSearch)
+	worker.Handle(w, s.refreshSearch, worker.Keep(offstage.Retention{Completed: time.Hour})) // one a minute
 	if err := s.client.DeclareSchedules(ctx, scheduleOwner, ownSchedules()...); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("declare the schedules: %w", err)
 	}
