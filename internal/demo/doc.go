@@ -3,9 +3,11 @@
 // application would be: it sees Offstage through its public API only.
 //
 //   - A slow task in a request: an uploaded CSV is turned into a report while its
-//     user watches (upload.go, report.go, status.go).
+//     user watches (upload.go, report.go, status.go), and is mailed if he has closed
+//     the page (mailreport.go).
 //   - A third party that is unreliable: commands to devices that are slow and
-//     often down, each applied exactly once (devices.go, command.go, fleet.go).
+//     often down, each applied exactly once, and that call back when they are done
+//     (devices.go, command.go, device/).
 //   - Work that goes before other work: ten urgent jobs behind two thousand that
 //     are not (priorities.go).
 //   - Scheduled work (schedules.go): old uploads are cleaned up (cleanup.go), what

@@ -23,7 +23,7 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("GET /static/", s.static.serve)
 	mux.HandleFunc("GET /sample.csv", s.sendSample)
 	mux.Handle("POST /reports", s.flows.Once(http.HandlerFunc(s.createReport)))
-	mux.HandleFunc("POST /reports/sample", small(s.reportSample))
+	mux.Handle("POST /reports/sample", small(s.flows.Once(http.HandlerFunc(s.reportSample)).ServeHTTP))
 	mux.Handle("GET /status/", s.flows)
 	mux.Handle("POST /status/", s.flows)
 	mux.HandleFunc("GET /devices", s.listDevices)
