@@ -44,6 +44,8 @@ type attempt struct {
 	// entering holds up the attempts of later ranks; nil once the handler was
 	// entered, or will not be soon. It belongs to the attempt's goroutine.
 	entering *sync.WaitGroup
+	stay     *stay // in the ward, of a suspect; nil: it has not come there
+	place    place // in the ward, of one that is no suspect
 
 	cancel    context.CancelCauseFunc // guarded by book.mu until armed: ends the context
 	asked     error                   // guarded by book.mu: the cause, if it was asked for before there was a context

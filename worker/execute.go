@@ -1,10 +1,12 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +38,14 @@ func (e *engine) enter(s *session, claim offstage.Claim, poolOf []int) []*attemp
 
 // start starts the attempts of a claim. Those of a later rank wait until the
 // ones before have entered their handlers, so that what comes first in the claim
-// comes first in fact.
+// comes first in fact; but suspects, which others can wait for, wait for none of
+// them.
 func (e *engine) start(work context.Context, batch []*attempt) {
+	if slices.ContainsFunc(batch, (*attempt).suspect) {
+		slices.SortStableFunc(batch, func(a, b *attempt) int {
+			return cmp.Compare(b.job.Lost/offstage.SuspectLost, a.job.Lost/offstage.SuspectLost)
+		})
+	}
 	rank := make([]*attempt, 0, len(batch))
 	for i, a := range batch {
 		if i > 0 && !sameRank(a, batch[i-1]) {
@@ -66,8 +74,11 @@ func (e *engine) startRank(work context.Context, rank []*attempt) *sync.WaitGrou
 	return entering
 }
 
+// suspect reports whether one more death will fail the job.
+func (a *attempt) suspect() bool { return a.job.Lost >= offstage.SuspectLost }
+
 func sameRank(a, b *attempt) bool {
-	return a.pool == b.pool && a.job.Queue == b.job.Queue && a.job.Priority == b.job.Priority
+	return a.suspect() == b.suspect() && a.pool == b.pool && a.job.Queue == b.job.Queue && a.job.Priority == b.job.Priority
 }
 
 // refuse returns the end of a job that must not start. One suspect at a time may:
@@ -87,7 +98,7 @@ func (e *engine) refuse(a *attempt) (offstage.Result, bool) {
 		result.Waits, result.Error = offstage.WaitsKindPaused, fmt.Sprintf("the kind %q is paused", job.Kind)
 	case a.kind == nil:
 		result.Waits, result.Error = offstage.WaitsKindUnknown, fmt.Sprintf("no handler for the kind %q here", job.Kind)
-	case job.Lost >= offstage.SuspectLost && !e.suspect():
+	case a.suspect() && !e.suspect():
 		result.Next, result.Error = offstage.Ready, "workers have died of this job, and of another that runs here"
 	default:
 		return result, false
@@ -119,10 +130,11 @@ func (e *engine) execute(base, work context.Context, a *attempt) {
 	e.book.arm(a, cancel)
 	var out output
 	execution := e.newExecution(a)
-	suspect := a.job.Lost >= offstage.SuspectLost
+	suspect := a.suspect()
 	defer func() {
 		a.enter()
 		a.cancel(nil)
+		e.quit(a, suspect, out.started)
 		e.conclude(work, a, execution, &out)
 		if suspect {
 			e.acquit()
@@ -156,9 +168,9 @@ func (a *attempt) enter() {
 	}
 }
 
-// prepare waits until the attempt may start: for its arguments and a valid lease,
-// and a suspect until the store knows its name. An error says that it will not
-// start.
+// prepare waits until the attempt may start: for its arguments, a valid lease and
+// its place in the ward, and a suspect until the store knows its name. An error
+// says that it will not start.
 func (e *engine) prepare(ctx context.Context, a *attempt, suspect bool) error {
 	if a.job.ArgsDeferred && e.mayStart(ctx) == nil {
 		a.enter()
@@ -166,41 +178,76 @@ func (e *engine) prepare(ctx context.Context, a *attempt, suspect bool) error {
 			return err
 		}
 	}
-	wait := backoff{first: 50 * time.Millisecond, last: time.Second}
-	for named := !suspect; ; {
+	retry := backoff{first: 50 * time.Millisecond, last: time.Second}
+	for named := false; ; {
 		if err := e.mayStart(ctx); err != nil {
 			return err
 		}
-		ok, changed := e.lease.valid(a.claim.session)
-		if ok && named {
+		ok, wait := e.lease.valid(a.claim.session)
+		switch {
+		case ok && suspect && a.stay == nil:
+			e.isolate(ctx, a)
+			continue
+		case ok && suspect && !named:
+			named = e.name(ctx, a, &retry)
+			continue
+		case ok && suspect:
+			e.ward.begin(a.stay)
 			return nil
+		case ok:
+			if wait = e.ward.enter(a, time.Now()); wait == nil {
+				return nil
+			}
 		}
 		a.enter()
-		if ok {
-			named = e.name(ctx, a, &wait)
-			continue
+		e.await(ctx, wait, e.config.Beat)
+	}
+}
+
+// await waits for an event, and no longer than for a while or until the attempt
+// or the worker ends.
+func (e *engine) await(ctx context.Context, event <-chan struct{}, most time.Duration) {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-event:
+	case <-ctx.Done():
+	case <-e.stopping:
+	case <-timer.C:
+	}
+}
+
+// isolate waits until nothing runs beside a suspect that has only just started.
+func (e *engine) isolate(ctx context.Context, a *attempt) {
+	a.stay = e.ward.isolate()
+	a.enter() // those that come after it wait for its stay
+	for e.mayStart(ctx) == nil {
+		wait := e.ward.young(time.Now())
+		if wait <= 0 {
+			return
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		case <-e.stopping:
-		case <-time.After(e.config.Beat):
-		}
+		e.await(ctx, a.stay.left, wait)
+	}
+}
+
+// quit leaves the ward.
+func (e *engine) quit(a *attempt, suspect, started bool) {
+	switch {
+	case suspect:
+		e.ward.end(a.stay)
+	case started:
+		e.ward.leave(a)
 	}
 }
 
 // name tells the store which suspect is about to start, and waits a moment if
 // that fails.
-func (e *engine) name(ctx context.Context, a *attempt, wait *backoff) bool {
+func (e *engine) name(ctx context.Context, a *attempt, retry *backoff) bool {
 	call, cancel := context.WithTimeout(ctx, callTime)
 	err := e.store.Suspect(call, a.claim.session.id, a.job.ID, a.job.Run)
 	cancel()
 	if err != nil {
-		select {
-		case <-time.After(wait.next()):
-		case <-ctx.Done():
-		case <-e.stopping:
-		}
+		e.await(ctx, nil, retry.next())
 	}
 	return err == nil
 }

@@ -116,7 +116,7 @@ func (e *engine) plan() (s *session, free []int, wait time.Duration) {
 		return nil, nil, forever
 	}
 	waiting, writing, full := e.recorder.backlog(e.slots)
-	if full || e.recorder.failing.Load() || e.hooks.behind() {
+	if full || e.recorder.failing.Load() || e.hooks.behind() || e.ward.closed() {
 		return nil, nil, forever
 	}
 	if left := f.retryAt.Sub(at); left > 0 {

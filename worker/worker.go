@@ -138,6 +138,7 @@ type engine struct {
 
 	seq      int64         // of the latest claim; belongs to the fetching goroutine
 	suspects chan struct{} // holds the one suspect that may run
+	ward     *ward
 	crew     crew
 
 	hungry     signal // fetch: think again
@@ -167,6 +168,7 @@ func (w *Worker) engine() *engine {
 	e.waker, _ = w.store.(offstage.Waker)
 	e.book = newBook(w.config.Pools, e.hungry)
 	e.fetcher = newFetcher(e)
+	e.ward = newWard(w.config.Lease/apartShare, e.wake)
 	for _, pool := range w.config.Pools {
 		e.slots += pool.Slots
 	}

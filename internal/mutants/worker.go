@@ -12,8 +12,8 @@ var ofEngine = []mutant{
 	{
 		name: "a job starts on a lease that is not valid",
 		file: "worker/execute.go",
-		old:  "\t\tok, changed := e.lease.valid(a.claim.session)\n",
-		new:  "\t\tok, changed := e.lease.valid(a.claim.session)\n\t\tok = true\n",
+		old:  "\t\tok, wait := e.lease.valid(a.claim.session)\n",
+		new:  "\t\tok, wait := e.lease.valid(a.claim.session)\n\t\tok = true\n",
 		pkg:  "./worker", test: "TestNothingStartsOnAnInvalidLease",
 	},
 	{
@@ -124,16 +124,37 @@ var ofEngine = []mutant{
 	{
 		name: "suspects run together",
 		file: "worker/execute.go",
-		old:  "\tcase job.Lost >= offstage.SuspectLost && !e.suspect():\n",
-		new:  "\tcase job.Lost >= 99 && !e.suspect():\n",
+		old:  "\tcase a.suspect() && !e.suspect():\n",
+		new:  "\tcase a.job.Missing && !e.suspect():\n",
 		pkg:  "./worker", test: "TestSuspectsRunOneAtATime",
 	},
 	{
 		name: "a suspect starts though the store does not know",
 		file: "worker/execute.go",
-		old:  "\tfor named := !suspect; ; {",
+		old:  "\tfor named := false; ; {",
 		new:  "\tfor named := true; ; {",
 		pkg:  "./worker", test: "TestSuspectsThatWaitForTheirTurnAreNotBlamed",
+	},
+	{
+		name: "a suspect starts beside what has just started",
+		file: "worker/execute.go",
+		old:  "\t\tif wait <= 0 {\n\t\t\treturn\n\t\t}\n\t\te.await(ctx, a.stay.left, wait)",
+		new:  "\t\tif wait != 0 || wait == 0 {\n\t\t\treturn\n\t\t}\n\t\te.await(ctx, a.stay.left, wait)",
+		pkg:  "./worker", test: "TestManyPoisonsFailNoNeighbour",
+	},
+	{
+		name: "others start beside a suspect that has just started",
+		file: "worker/ward.go",
+		old:  "\tif w.stay != nil {\n\t\treturn w.stay.over",
+		new:  "\tif w.stay != nil && w.apart < 0 {\n\t\treturn w.stay.over",
+		pkg:  "./worker", test: "TestASuspectIsKeptApart",
+	},
+	{
+		name: "others wait until a suspect has ended, however long it runs",
+		file: "worker/ward.go",
+		old:  "time.AfterFunc(w.apart, func() { w.end(s) })",
+		new:  "time.AfterFunc(1_000*w.apart, func() { w.end(s) })",
+		pkg:  "./worker", test: "TestNobodyIsKeptApartForLong",
 	},
 	{
 		name: "a worker that has a suspect takes those of others as well",
@@ -173,8 +194,8 @@ var ofEngine = []mutant{
 	{
 		name: "jobs are fetched though results pile up",
 		file: "worker/fetch.go",
-		old:  "\tif full || e.recorder.failing.Load() || e.hooks.behind() {",
-		new:  "\tif false && full || e.hooks.behind() {",
+		old:  "\tif full || e.recorder.failing.Load() || e.hooks.behind() || e.ward.closed() {",
+		new:  "\tif false && full || e.hooks.behind() || e.ward.closed() {",
 		pkg:  "./worker", test: "TestFetchingWaitsWhenResultsPileUp",
 	},
 	{

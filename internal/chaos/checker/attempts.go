@@ -127,10 +127,26 @@ func (e *evidence) checkBlame(s *story, a history.Attempt) {
 		for _, other := range e.company(s, r) {
 			e.breach(s, neighbour, "it was taken for poison by a death in the company of suspect %d", other)
 		}
+		e.checkKiller(s, r)
 		return
 	}
 	if !s.named[a.Run] {
 		e.breach(s, neighbour, "it was taken for poison by the loss of run %d, which was never started", a.Run)
+	}
+}
+
+// checkKiller looks for the job that ended the process of a run, if it was another:
+// the two must not have started within a fifth of a lease of each other, or nearly
+// so, since the start of a handler is recorded a little later than it is decided.
+func (e *evidence) checkKiller(s *story, r *run) {
+	const nearly = 0.8 / 5
+	for _, other := range e.stories {
+		for _, k := range other.runs {
+			between := k.start.Mono - r.start.Mono
+			if other != s && k.wished && k.start.Process == r.start.Process && max(between, -between) < int64(nearly*float64(e.rules.Lease)) {
+				e.breach(s, neighbour, "it was taken for poison by the death that job %d brought about, which had started %s after it", other.id, ms(between))
+			}
+		}
 	}
 }
 

@@ -112,6 +112,20 @@ func TestPoison(t *testing.T) {
 	}.run(t, immortal)
 }
 
+// besides is a job of which two workers have died, and which runs from 3 s on
+// beside poison that starts at ms and kills their worker.
+func (s *scene) besides(ms int64) {
+	s.sent(0, quick)
+	s.dies(1, false, "u", "v")
+	poison := history.Job{ID: 2, Kind: "poison", Key: "p/2", State: offstage.Cancelled, Run: 1, Attempts: attempts(offstage.Cancelled, gone)}
+	s.sent(0, poison)
+	s.at(3000, "w", history.Event{What: history.Start, Job: 1, Run: 3, Lost: 2})
+	s.start(ms, "w", 2, 1)
+	s.at(ms+5, "w", history.Event{What: history.Suicide, Job: 2, Run: 1})
+	s.died(ms+6, "w")
+	s.list(poison)
+}
+
 func TestNeighbours(t *testing.T) {
 	blamed := history.Job{ID: 1, Kind: "quick", Key: "p/1", State: offstage.Failed, Run: 3, Lost: 3,
 		Attempts: attempts(offstage.Failed, gone, gone, gone)}
@@ -139,8 +153,16 @@ func TestNeighbours(t *testing.T) {
 			job.Attempts = attempts(offstage.Completed, gone, gone, gone, completed)
 			s.list(job)
 		},
+		"failed by the death that another brought about soon": func(s *scene) {
+			s.besides(3050)
+			s.list(blamed)
+		},
 	}.run(t, neighbour)
 	cases{
+		"the other had started later than that": func(s *scene) {
+			s.besides(3210)
+			s.list(blamed)
+		},
 		"three workers were killed under it": func(s *scene) {
 			s.sent(0, quick)
 			s.dies(1, false, "u", "v", "w")
