@@ -51,12 +51,18 @@ func must(rt *rapid.T, err error, what string) {
 }
 
 var (
-	steps    = rapid.SampledFrom([]string{"charge", "mail", "rows"})
+	steps    = rapid.SampledFrom([]string{"charge", "rows"})
 	values   = rapid.SampledFrom([]string{"1", "2", `"x"`})
 	signals  = rapid.SampledFrom([]string{"paid", "shipped"})
 	requests = rapid.SampledFrom([]string{"", "", "r1", "r2"})
 	prints   = rapid.SampledFrom([]string{"p", "p", "q"})
 )
+
+// Begin enqueues a job and claims it.
+func (m *flows) Begin(rt *rapid.T) {
+	m.Enqueue(rt)
+	m.Claim(rt)
+}
 
 // Enqueue enqueues a job, perhaps for a request, perhaps with a follower.
 func (m *flows) Enqueue(rt *rapid.T) {
@@ -272,7 +278,7 @@ func (m *flows) anyHold(rt *rapid.T) offstage.Hold {
 	if len(m.holds) == 0 {
 		rt.Skip("nothing was claimed")
 	}
-	late := m.holds[max(0, len(m.holds)-4):]
+	late := m.holds[max(0, len(m.holds)-3):]
 	return rapid.SampledFrom(late).Draw(rt, "hold")
 }
 
@@ -282,9 +288,16 @@ func (m *flows) wantFence(rt *rapid.T, what string, hold offstage.Hold, allowed 
 	}
 }
 
-// Remember sends a step of a run, which may be over.
+// Remember sends steps of a run, which may be over.
 func (m *flows) Remember(rt *rapid.T) {
-	hold, new := m.anyHold(rt), step{name: steps.Draw(rt, "step"), value: values.Draw(rt, "value"), kind: offstage.StepDone}
+	hold := m.anyHold(rt)
+	for range rapid.IntRange(1, 3).Draw(rt, "number") {
+		m.remember(rt, hold)
+	}
+}
+
+func (m *flows) remember(rt *rapid.T, hold offstage.Hold) {
+	new := step{name: steps.Draw(rt, "step"), value: values.Draw(rt, "value"), kind: offstage.StepDone}
 	if new.name == "rows" {
 		new.kind = offstage.StepCursor
 	}

@@ -21,9 +21,13 @@ type mutant struct {
 	file string // where, from the module's root
 	old  string // the text that stands there, exactly once
 	new  string // the text of the fault
+	also *swap  // another place of the same fault in the file; nil: there is none
 	pkg  string // the package of the test
 	test string // its name, with the parts of go test -run
 }
+
+// swap is a text that stands in a file exactly once, and what takes its place.
+type swap struct{ old, new string }
 
 // Why a fault was not caught.
 var (
@@ -72,10 +76,18 @@ func (m mutant) faulty() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if n := strings.Count(string(source), m.old); n != 1 {
-		return "", fmt.Errorf("%s HAS ITS PLACE %d TIMES: %q", m.file, n, m.old)
+	text := string(source)
+	swaps := []swap{{m.old, m.new}}
+	if m.also != nil {
+		swaps = append(swaps, *m.also)
 	}
-	return strings.Replace(string(source), m.old, m.new, 1), nil
+	for _, place := range swaps {
+		if n := strings.Count(text, place.old); n != 1 {
+			return "", fmt.Errorf("%s HAS ITS PLACE %d TIMES: %q", m.file, n, place.old)
+		}
+		text = strings.Replace(text, place.old, place.new, 1)
+	}
+	return text, nil
 }
 
 // patience is how long a test may take: one that hangs has caught its fault.

@@ -3,7 +3,7 @@
 // protects nothing. The working tree stays as it is; the compiler reads the
 // changed files from an overlay.
 //
-// Usage: go run ./internal/mutants [-only TEXT] [-v]
+// Usage: go run ./internal/mutants [-only TEXT] [-v] [-list]
 //
 // It prints one line a fault and exits 1 if any survived, if a fault's place is
 // no longer found, or if its test fails without the fault.
@@ -24,7 +24,12 @@ import (
 func main() {
 	only := flag.String("only", "", "put in only the faults whose names or packages have this text")
 	verbose := flag.Bool("v", false, "show what the tests print")
+	list := flag.Bool("list", false, "print the table of docs/faults.md, and do nothing")
 	flag.Parse()
+	if *list {
+		fmt.Print(table())
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code := huntAll(ctx, *only, *verbose)
 	stop()

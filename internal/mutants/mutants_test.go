@@ -1,6 +1,10 @@
 package main
 
-import "testing"
+import (
+	"os"
+	"strings"
+	"testing"
+)
 
 // Every fault has its place in the code, a name of its own, and changes something.
 func TestPlaces(t *testing.T) {
@@ -17,5 +21,16 @@ func TestPlaces(t *testing.T) {
 		if m.old == m.new || m.pkg == "" || m.test == "" {
 			t.Errorf("%s: it changes nothing, or nobody is to catch it", m.name)
 		}
+	}
+}
+
+// The document lists what there is.
+func TestDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/faults.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(string(text), "\n\n"+table()) {
+		t.Error("docs/faults.md does not end with the table that go run ./internal/mutants -list prints")
 	}
 }
