@@ -91,7 +91,7 @@ func TestPagesInABrowser(t *testing.T) {
 	if same, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("window.same === true")); err != nil || !same {
 		t.Errorf("the page was loaded again, or %v", err)
 	}
-	for _, page := range []string{"/", "/devices", "/devices/pump-2", "/priorities", "/jobs", "/jobs/" + web.jobs("build_report")[0].ID.String(), web.file(path) + "?view"} {
+	for _, page := range []string{"/", "/devices", "/devices/pump-2", "/priorities", "/billing", "/schedules", "/inbox", "/search?q=live", "/jobs", "/jobs/" + web.jobs("build_report")[0].ID.String(), web.file(path) + "?view"} {
 		show(chromedp.Navigate(web.url+page), chromedp.WaitReady("h1"))
 	}
 	if said := complaints(); len(said) > 0 {

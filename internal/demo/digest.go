@@ -107,7 +107,7 @@ func (s *service) writeDigest(ctx context.Context, since, until time.Time) (lett
 		if err != nil {
 			return letter{}, err
 		}
-		fmt.Fprintf(&text, "%-20s %5d%s\n", kind.title, jobs, inStates(states))
+		fmt.Fprintf(&text, "%s: %d%s\n", kind.title, jobs, inStates(states))
 		total, failed = total+jobs, failed+states[offstage.Failed]
 	}
 	for _, name := range names[:min(len(names), digestLines)] {

@@ -92,7 +92,7 @@ func TestDigest(t *testing.T) {
 		if m.Subject != "Digest: 1 job, 0 failed" || m.From != digestFrom || m.To != digestTo {
 			t.Errorf("the mail is %+v", m)
 		}
-		for _, line := range []string{"Reports                  1 (1 completed)\n", "\n- Report on prüfstand <3>.csv: completed", "Bills                    0\n"} {
+		for _, line := range []string{"Reports: 1 (1 completed)\n", "\n- Report on prüfstand <3>.csv: completed", "Bills: 0\n"} {
 			if !strings.Contains(m.Text, line) {
 				t.Errorf("the mail does not say %q: %s", line, m.Text)
 			}
