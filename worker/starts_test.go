@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,7 @@ import (
 // fleet is workers of one program, which come and go.
 type fleet struct {
 	*testing.T
-	store     offstage.Store
+	open      func() (store offstage.Store, kill func())
 	schedules []offstage.Schedule
 	seen      *seenTicks
 	made      int
@@ -30,16 +31,38 @@ type member struct {
 func (f *fleet) start() *member {
 	f.Helper()
 	f.made++
-	faulty := faultstore.Wrap(f.store)
-	r := newRig(f.T, faulty, worker.Config{Name: fmt.Sprint("worker", f.made), Schedules: f.schedules, Grace: -1})
+	store, kill := f.open()
+	r := newRig(f.T, store, worker.Config{Name: fmt.Sprint("worker", f.made), Schedules: f.schedules, Grace: -1})
 	worker.Handle(r.worker, f.seen.handle)
 	r.run()
 	return &member{r, func() {
-		faulty.Break(faultstore.Fault{Mode: faultstore.Before, Class: offstage.FaultUnknown})
+		kill()
 		r.worker.Stop(true)
 		<-r.ended
 		r.stop()
 	}}
+}
+
+// inMemory opens one store in memory for all.
+func inMemory() func() (offstage.Store, func()) {
+	store := offstagetest.NewStore()
+	return func() (offstage.Store, func()) {
+		faulty := faultstore.Wrap(store)
+		return faulty, func() { faulty.Break(faultstore.Fault{Mode: faultstore.Before, Class: offstage.FaultUnknown}) }
+	}
+}
+
+// onFile opens an SQLite file anew for each. Its handle is closed when the bubble ends.
+func onFile(t *testing.T, path string) func() (offstage.Store, func()) {
+	return func() (offstage.Store, func()) {
+		store := openSQLite(t, path)
+		t.Cleanup(func() { _ = store.Close() }) // it may be closed: see kill
+		return store, func() {
+			if err := store.Close(); err != nil { // as much of a death as fits into one process
+				t.Error(err)
+			}
+		}
+	}
 }
 
 // count expects so many jobs, after some time for it.
@@ -54,42 +77,46 @@ func (f *fleet) count(want int, when string) {
 // A schedule for @reboot enqueues when a worker starts and no other lives: not when
 // one joins, dies or takes over the leadership, nor when all are replaced one by one.
 func TestReboot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fleet{T: t, store: offstagetest.NewStore(), schedules: []offstage.Schedule{every(t, "boot", "@reboot")}, seen: &seenTicks{}}
-		first := f.start()
-		f.count(1, "at the first start")
-		second, third := f.start(), f.start()
-		f.count(1, "with more workers")
-		first.kill()
-		f.count(1, "after the leader died")
-		fourth := f.start()
-		f.count(1, "after another joined")
-		second.endWell()
-		f.count(1, "after the next leader left")
-		third.endWell()
-		f.count(1, "when the last of them was replaced")
-		fourth.kill()
-		tick(time.Hour)
-		f.count(1, "while nobody was there")
-		fifth := f.start()
-		f.count(2, "after all had died")
-		fifth.endWell()
-		last := f.start()
-		f.count(3, "after an orderly restart")
-		for _, tick := range f.seen.all() {
-			if tick.Late || tick.Manual || tick.Schedule != "boot" {
-				t.Errorf("the tick %+v", tick)
-			}
+	path := filepath.Join(t.TempDir(), "reboot.db")
+	synctest.Test(t, func(t *testing.T) { reboot(t, inMemory()) })
+	synctest.Test(t, func(t *testing.T) { reboot(t, onFile(t, path)) })
+}
+
+func reboot(t *testing.T, open func() (offstage.Store, func())) {
+	f := &fleet{T: t, open: open, schedules: []offstage.Schedule{every(t, "boot", "@reboot")}, seen: &seenTicks{}}
+	first := f.start()
+	f.count(1, "at the first start")
+	second, third := f.start(), f.start()
+	f.count(1, "with more workers")
+	first.kill()
+	f.count(1, "after the leader died")
+	fourth := f.start()
+	f.count(1, "after another joined")
+	second.endWell()
+	f.count(1, "after the next leader left")
+	third.endWell()
+	f.count(1, "when the last of them was replaced")
+	fourth.kill()
+	tick(time.Hour)
+	f.count(1, "while nobody was there")
+	fifth := f.start()
+	f.count(2, "after all had died")
+	fifth.endWell()
+	last := f.start()
+	f.count(3, "after an orderly restart")
+	for _, tick := range f.seen.all() {
+		if tick.Late || tick.Manual || tick.Schedule != "boot" {
+			t.Errorf("the tick %+v", tick)
 		}
-		last.endWell()
-	})
+	}
+	last.endWell()
 }
 
 // What is made, edited or resumed by hand while workers run waits for the next
 // start; a pause lasts.
 func TestRebootByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fleet{T: t, store: offstagetest.NewStore(), seen: &seenTicks{}}
+		f := &fleet{T: t, open: inMemory(), seen: &seenTicks{}}
 		w := f.start()
 		tick(time.Minute)
 		must := func(err error) {

@@ -12,10 +12,7 @@ import (
 	"time"
 
 	"github.com/offstagehq/offstage"
-	"github.com/offstagehq/offstage/internal/faultstore"
-	"github.com/offstagehq/offstage/offstagetest"
 	"github.com/offstagehq/offstage/schedule"
-	"github.com/offstagehq/offstage/sqlite"
 	"github.com/offstagehq/offstage/worker"
 )
 
@@ -179,12 +176,7 @@ func hours(short, long int) int {
 func TestDyingLeadersForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := offstagetest.NewStore()
-		y := &year{T: t, random: rand.New(rand.NewPCG(1, 2)), living: map[string]*member{}, jobs: map[offstage.Tick]map[offstage.ID]struct{}{}}
-		y.open = func() (offstage.Store, func()) {
-			faulty := faultstore.Wrap(store)
-			return faulty, func() { faulty.Break(faultstore.Fault{Mode: faultstore.Before, Class: offstage.FaultUnknown}) }
-		}
+		y := &year{T: t, open: inMemory(), random: rand.New(rand.NewPCG(1, 2)), living: map[string]*member{}, jobs: map[offstage.Tick]map[offstage.ID]struct{}{}}
 		y.run(hours(2*24, 365*24))
 	})
 }
@@ -194,20 +186,7 @@ func TestDyingLeadersForLongOnSQLite(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "year.db")
 	synctest.Test(t, func(t *testing.T) {
-		y := &year{T: t, random: rand.New(rand.NewPCG(3, 4)), living: map[string]*member{}, jobs: map[offstage.Tick]map[offstage.ID]struct{}{}}
-		var opened []*sqlite.Store
-		y.open = func() (offstage.Store, func()) {
-			store := openSQLite(t, path)
-			opened = append(opened, store)
-			return store, func() {
-				if err := store.Close(); err != nil { // as much of a death as fits into one process
-					t.Error(err)
-				}
-			}
-		}
+		y := &year{T: t, open: onFile(t, path), random: rand.New(rand.NewPCG(3, 4)), living: map[string]*member{}, jobs: map[offstage.Tick]map[offstage.ID]struct{}{}}
 		y.run(hours(6, 30*24))
-		for _, store := range opened {
-			_ = store.Close() // most are
-		}
 	})
 }
