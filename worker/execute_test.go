@@ -299,7 +299,7 @@ func TestSuspectsRunOneAtATime(t *testing.T) {
 		if got := strings.TrimPrefix(strings.Join(seen.all(), " "), "other "); got != "begin" {
 			t.Errorf("after half a second: %s; want one suspect, and nothing beside it", got)
 		}
-		tick(3 * time.Second)
+		tick(2 * time.Second) // each of the three at once after the one before
 		got := strings.Join(seen.all(), " ")
 		if strings.Contains(got, "begin other") || !strings.Contains(got, "other") || strings.ReplaceAll(got, "other ", "") != "begin end begin end begin end" {
 			t.Errorf("suspects and the other job ran as %s", got)

@@ -82,6 +82,23 @@ func TestASuspectIsKeptApart(t *testing.T) {
 	})
 }
 
+// Suspects that a worker has left to others are looked for when its own has ended.
+func TestSuspectsThatWereLeftAreLookedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := silent{offstagetest.NewStore()}
+		r, seen := spans(t, store)
+		r.enqueue(span{"suspect", 2 * time.Second})
+		suspect(r, store, span{"suspect", 2 * time.Second}, 0)
+		r.run()
+		tick(4500 * time.Millisecond)
+		r.endWell()
+		want := "suspect starts 0.0, suspect ends 2.0, suspect starts 2.0, suspect ends 4.0"
+		if got := strings.Join(seen.all(), ", "); got != want {
+			t.Errorf("%s; want %s", got, want)
+		}
+	})
+}
+
 // What runs for longer than a fifth of a lease holds up neither a suspect nor, if it is one,
 // the others.
 func TestNobodyIsKeptApartForLong(t *testing.T) {

@@ -140,7 +140,7 @@ var ofEngine = []mutant{
 		file: "worker/execute.go",
 		old:  "\t\tif wait <= 0 {\n\t\t\treturn\n\t\t}\n\t\te.await(ctx, a.stay.left, wait)",
 		new:  "\t\tif wait != 0 || wait == 0 {\n\t\t\treturn\n\t\t}\n\t\te.await(ctx, a.stay.left, wait)",
-		pkg:  "./worker", test: "TestManyPoisonsFailNoNeighbour",
+		pkg:  "./worker", test: "TestASuspectIsKeptApart",
 	},
 	{
 		name: "others start beside a suspect that has just started",
@@ -168,7 +168,7 @@ var ofEngine = []mutant{
 		file: "worker/execute.go",
 		old:  "\t<-e.suspects\n\te.look()",
 		new:  "\t<-e.suspects",
-		pkg:  "./worker", test: "TestSuspectsRunOneAtATime",
+		pkg:  "./worker", test: "TestSuspectsThatWereLeftAreLookedFor",
 	},
 	{
 		name: "the job of a deaf handler is not handed back",
