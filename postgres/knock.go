@@ -74,6 +74,9 @@ func (k *knocker) knock() {
 	ctx, cancel := context.WithTimeout(context.Background(), knockLimit)
 	defer cancel()
 	ready, ended := k.ready.Swap(false), k.ended.Swap(false)
+	if !ready && !ended {
+		return // the knock before has told it
+	}
 	_, _ = k.store.work.try(ctx, unit{build: func(b *pgx.Batch) {
 		if ready {
 			b.Queue(k.store.sql(knockSQL), k.store.schema, payloadReady)

@@ -141,8 +141,9 @@ func (r *rescheduling) run(ctx context.Context) error {
 	return nil
 }
 
-// unseen reports whether the leader is to look at a schedule sooner than it knows.
-func unseen(p *plan) bool { return len(p.Ticks) == 0 && !p.Remove }
+// unseen reports whether the leader is to look at a schedule, or at what is left when
+// it was removed, sooner than it knows.
+func unseen(p *plan) bool { return len(p.Ticks) == 0 }
 
 // lockSchedulesSQL locks the schedules of these names, in their order.
 const lockSchedulesSQL = `SELECT name, id, version, ticks FROM offstage.schedule WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE`
