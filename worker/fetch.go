@@ -115,6 +115,9 @@ func (e *engine) plan() (s *session, free []int, wait time.Duration) {
 	if ok, _ := e.lease.valid(s); !ok {
 		return nil, nil, forever
 	}
+	// The slots before the results: whatever ends in between then counts once as a
+	// result, and not as a free slot besides.
+	free = e.book.slots()
 	waiting, writing, full := e.recorder.backlog(e.slots)
 	if full || e.recorder.failing.Load() || e.hooks.behind() || e.ward.closed() {
 		return nil, nil, forever
@@ -122,7 +125,6 @@ func (e *engine) plan() (s *session, free []int, wait time.Duration) {
 	if left := f.retryAt.Sub(at); left > 0 {
 		return nil, nil, left
 	}
-	free = e.book.slots()
 	news := f.looks.wanted() || !f.nextLook.After(at)
 	wanted, idle := 0, 0
 	for i, n := range free {
