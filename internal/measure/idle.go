@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/offstagehq/offstage/worker"
@@ -16,6 +18,8 @@ const (
 	idleAfter   = 15 * time.Second // what a start brings with it is over by then
 	idleCPU     = 0.2              // per cent of a core
 	idleQueries = 3.0              // statements a second
+
+	rusageThread = 1 // RUSAGE_THREAD of getrusage(2)
 )
 
 // queuesNamed returns so many queues' names.
@@ -29,6 +33,11 @@ func queuesNamed(n int) []string {
 
 // measureIdle lets a worker alone: the only one, so that it does the chores too.
 func measureIdle(ctx context.Context, g *ground, out *report) error {
+	cost, err := wakeUp()
+	if err != nil {
+		return err
+	}
+	out.say("a thread that wakes, and does nothing", "%s of processor on this machine, now", short(cost))
 	for _, queues := range []int{1, 50} {
 		if err := idle(ctx, g, out, fmt.Sprintf("idle with %d queues", queues), queues); err != nil {
 			return err
@@ -81,4 +90,27 @@ func idle(ctx context.Context, g *ground, out *report, what string, queues int) 
 		}
 	}
 	return p.stop()
+}
+
+// wakeUp returns what it costs to wake a thread that has nothing to do. On virtual
+// machines it changes twentyfold within hours, and an idle process's share with it.
+func wakeUp() (time.Duration, error) {
+	const times, nap = 100, 35 * time.Millisecond
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, after syscall.Rusage
+	if err := syscall.Getrusage(rusageThread, &before); err != nil {
+		return 0, err
+	}
+	span := syscall.NsecToTimespec(int64(nap))
+	for range times {
+		if err := syscall.Nanosleep(&span, nil); err != nil && !errors.Is(err, syscall.EINTR) {
+			return 0, err
+		}
+	}
+	if err := syscall.Getrusage(rusageThread, &after); err != nil {
+		return 0, err
+	}
+	used := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+	return time.Duration(used) / times, nil
 }
