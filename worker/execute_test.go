@@ -275,7 +275,7 @@ func (silent) Watch(ctx context.Context, ready func(), _ func(offstage.News)) er
 func TestSuspectsRunOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := silent{offstagetest.NewStore()}
-		r := newRig(t, store, worker.Config{})
+		r := newRig(t, store, worker.Config{Lease: 10 * time.Second})
 		for range 3 {
 			r.enqueue(task{1})
 		}

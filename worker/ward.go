@@ -8,7 +8,7 @@ import (
 // apartShare is what part of a lease a suspect and others are kept apart: long
 // enough for what kills its process as soon as it runs, and short enough for those
 // that wait.
-const apartShare = 5
+const apartShare = 10
 
 // ward keeps the suspect of this process apart from its other attempts: for a
 // while after the start of one, the other does not start unless it has ended. So

@@ -25,10 +25,11 @@ type span struct {
 
 func (span) Kind() string { return "span" }
 
-// spans runs jobs of a worker with a lease of five seconds and notes when each
+// spans runs jobs of a worker with a lease of ten seconds, which keeps a suspect
+// apart for one, and notes when each
 // starts and ends, in seconds from the beginning.
 func spans(t *testing.T, store offstage.Store) (r *rig, seen *journal) {
-	r, seen = newRig(t, store, worker.Config{}), &journal{}
+	r, seen = newRig(t, store, worker.Config{Lease: 10 * time.Second}), &journal{}
 	began := time.Now()
 	worker.Handle(r.worker, func(ctx context.Context, job *offstage.Job[span]) error {
 		note := func(what string) {
@@ -99,7 +100,7 @@ func TestSuspectsThatWereLeftAreLookedFor(t *testing.T) {
 	})
 }
 
-// What runs for longer than a fifth of a lease holds up neither a suspect nor, if it is one,
+// What runs for longer than a tenth of a lease holds up neither a suspect nor, if it is one,
 // the others.
 func TestNobodyIsKeptApartForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -234,10 +235,10 @@ func TestManyPoisonsFailNoNeighbour(t *testing.T) {
 }
 
 // ravage runs jobs of which one in so many is poison. None takes as long as a
-// fifth of a lease.
+// tenth of a lease.
 func ravage(t *testing.T, every int) {
 	p := &plague{T: t, store: offstagetest.NewStore(), kills: map[offstage.ID]int{}, config: worker.Config{
-		Lease: 5 * time.Second, Grace: -1, Pools: []worker.Pool{{Queues: []string{offstage.DefaultQueue}, Slots: 10}},
+		Lease: 10 * time.Second, Grace: -1, Pools: []worker.Pool{{Queues: []string{offstage.DefaultQueue}, Slots: 10}},
 	}}
 	client := offstage.NewClient(p.store)
 	poison := map[offstage.ID]bool{}

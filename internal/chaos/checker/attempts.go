@@ -136,10 +136,10 @@ func (e *evidence) checkBlame(s *story, a history.Attempt) {
 }
 
 // checkKiller looks for the job that ended the process of a run, if it was another:
-// the two must not have started within a fifth of a lease of each other, or nearly
+// the two must not have started within a tenth of a lease of each other, or nearly
 // so, since the start of a handler is recorded a little later than it is decided.
 func (e *evidence) checkKiller(s *story, r *run) {
-	const nearly = 0.8 / 5
+	const nearly = 0.8 / 10
 	for _, other := range e.stories {
 		for _, k := range other.runs {
 			between := k.start.Mono - r.start.Mono
