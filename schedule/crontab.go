@@ -20,12 +20,11 @@ func (e *Expression) Crontab() (fields string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	hour := crontabField(hours, 0, 23)
-	if c.elapsed && hours == 1|1<<12 {
-		hour = "*/12"
-	}
-	if c.elapsed != (hour[0] == '*') {
-		return "", false // it would behave otherwise when clocks change
+	hour := crontabList(hours)
+	if c.elapsed { // with any but a * it would behave otherwise when clocks change
+		if hour, ok = crontabStep(hours, 0, 23); !ok {
+			return "", false
+		}
 	}
 	days, ok := c.dates.crontab()
 	if !ok {
@@ -77,15 +76,23 @@ func (d *dates) crontab() (fields string, ok bool) {
 
 // crontabField writes a set as a field: *, */n or a list of numbers and ranges.
 func crontabField(s set, lo, hi int) string {
-	for step := 1; step <= (hi-lo)/2; step++ { // of two numbers a list is easier to read
-		if s == setOf(lo, hi, step) {
-			if step == 1 {
-				return "*"
-			}
-			return "*/" + strconv.Itoa(step)
-		}
+	if text, ok := crontabStep(s, lo, hi); ok && s.size() > 2 { // of two numbers a list is easier to read
+		return text
 	}
 	return crontabList(s)
+}
+
+// crontabStep writes a set as * or */n, if it is one.
+func crontabStep(s set, lo, hi int) (text string, ok bool) {
+	for step := 1; step <= hi-lo; step++ {
+		if s == setOf(lo, hi, step) {
+			if step == 1 {
+				return "*", true
+			}
+			return "*/" + strconv.Itoa(step), true
+		}
+	}
+	return "", false
 }
 
 // crontabList writes a set as a list of numbers and ranges.
