@@ -18,7 +18,7 @@ const (
 // is a pure function: two leaders that have read the same decide the same, and
 // the store takes one of them.
 func decide(s offstage.ScheduleInfo, now time.Time) offstage.ScheduleChange {
-	e, err := expressionOf(&s)
+	e, err := ExpressionOf(&s)
 	if err != nil {
 		s.Problem, s.LookAt = err.Error(), now.Add(problemWait)
 		return offstage.ScheduleChange{Schedule: s}
@@ -58,16 +58,18 @@ func owed(s *offstage.ScheduleInfo) (spans []span) {
 	for _, o := range s.Owed {
 		former := *s
 		former.Expression, former.Zone, former.Anchor = o.Expression, o.Zone, o.Anchor
-		if e, err := expressionOf(&former); err == nil {
+		if e, err := ExpressionOf(&former); err == nil {
 			spans = append(spans, span{e, latest(o.After, s.LastTick), o.Until})
 		}
 	}
 	return spans
 }
 
-// expressionOf parses a schedule's expression as it is meant: from its anchor, in
-// its zone, drawn from its name.
-func expressionOf(s *offstage.ScheduleInfo) (*schedule.Expression, error) {
+// ExpressionOf parses a schedule's expression as a worker does: in the schedule's zone,
+// from its anchor, or else from when it was made, and drawn from its name. So it
+// tells the ticks that the schedule has, policies and limits aside. An error is
+// always a [*schedule.ParseError].
+func ExpressionOf(s *offstage.ScheduleInfo) (*schedule.Expression, error) {
 	zone, err := schedule.Zone(s.Zone)
 	if err != nil {
 		return nil, err

@@ -256,7 +256,7 @@ func (l *leaders) change(changes []offstage.ScheduleChange) {
 func (l *leaders) check() {
 	want := 0
 	for name, expression := range yearly {
-		e, err := expressionOf(&offstage.ScheduleInfo{Schedule: offstage.Schedule{Name: name, Expression: expression, Zone: "UTC"}, CreatedAt: l.begin})
+		e, err := ExpressionOf(&offstage.ScheduleInfo{Schedule: offstage.Schedule{Name: name, Expression: expression, Zone: "UTC"}, CreatedAt: l.begin})
 		if err != nil {
 			l.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/schedule"
+	"github.com/offstagehq/offstage/worker"
 	"github.com/spf13/cobra"
 )
 
@@ -217,11 +218,11 @@ func (p *program) saveSchedule(ctx context.Context, client *offstage.Client, s o
 	if p.json {
 		return writeJSON(p.stdout, info)
 	}
-	e, err := readExpression(info)
+	e, err := worker.ExpressionOf(&info)
 	if err != nil {
 		return err
 	}
-	next := "it has no more ticks"
+	next := "it has no ticks to come"
 	if tick, ok := e.Next(time.Now()); ok {
 		next = "next " + tick.Format("Mon 2006-01-02 15:04:05 -07:00")
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/offstagehq/offstage"
+	"github.com/offstagehq/offstage/worker"
 	"github.com/spf13/cobra"
 )
 
@@ -64,7 +65,7 @@ func (p *program) exportSchedule(s *offstage.ScheduleInfo, zone *string) error {
 
 // crontabFields returns the five fields of an expression that cron understands.
 func crontabFields(s *offstage.ScheduleInfo) (string, bool) {
-	e, err := readExpression(*s)
+	e, err := worker.ExpressionOf(s)
 	if err != nil {
 		return "", false
 	}

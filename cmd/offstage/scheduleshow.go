@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/offstagehq/offstage"
-	"github.com/offstagehq/offstage/schedule"
+	"github.com/offstagehq/offstage/worker"
 	"github.com/spf13/cobra"
 )
 
@@ -77,7 +77,7 @@ func nextOf(s *offstage.ScheduleInfo) string {
 	case !s.NextTick.IsZero() || s.LookAt.IsZero():
 		return moment(s.NextTick)
 	}
-	e, err := readExpression(*s)
+	e, err := worker.ExpressionOf(s)
 	if err != nil {
 		return moment(time.Time{})
 	}
@@ -133,7 +133,7 @@ func (p *program) showSchedule(ctx context.Context, name string) error {
 			return err
 		}
 		shown := shownSchedule{ScheduleInfo: info, Ticks: []time.Time{}}
-		if e, err := readExpression(info); err != nil {
+		if e, err := worker.ExpressionOf(&info); err != nil {
 			shown.Problem = err.Error()
 		} else {
 			shown.Explanation = e.Explain()
@@ -150,19 +150,6 @@ func (p *program) showSchedule(ctx context.Context, name string) error {
 		}
 		return p.printSchedule(shown)
 	})
-}
-
-// readExpression parses a schedule's expression as the worker does.
-func readExpression(s offstage.ScheduleInfo) (*schedule.Expression, error) {
-	zone, err := schedule.Zone(s.Zone)
-	if err != nil {
-		return nil, err
-	}
-	anchor := s.Anchor
-	if anchor.IsZero() {
-		anchor = s.CreatedAt
-	}
-	return schedule.Parse(s.Expression, schedule.In(zone), schedule.Anchor(anchor), schedule.Name(s.Name))
 }
 
 func (p *program) printSchedule(s shownSchedule) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/schedule"
+	"github.com/offstagehq/offstage/worker"
 )
 
 // The schedules of the demo, and who declares them.
@@ -85,16 +86,7 @@ func (s *service) showSchedules(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) newCard(ctx context.Context, info offstage.ScheduleInfo) (card scheduleCard, err error) {
 	card.ScheduleInfo = info
-	anchor := info.Anchor
-	if anchor.IsZero() {
-		anchor = info.CreatedAt
-	}
-	zone, err := schedule.Zone(info.Zone)
-	if err != nil {
-		return card, err
-	}
-	e, err := schedule.Parse(info.Expression, schedule.In(zone), schedule.Anchor(anchor), schedule.Name(info.Name))
-	if err != nil {
+	if e, err := worker.ExpressionOf(&info); err != nil {
 		card.Meaning = err.Error()
 	} else {
 		card.Meaning = e.Explain()
