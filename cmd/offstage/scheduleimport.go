@@ -88,27 +88,31 @@ func (p *program) importSchedules(ctx context.Context, path string, flags import
 	for _, e := range result.Entries {
 		answer.Entries = append(answer.Entries, importedEntry{Entry: e})
 	}
-	if err := writeFiles(flags, result.Entries); err != nil {
-		return err
+	if flags.dryRun {
+		err = writeFiles(flags, result.Entries)
+	} else {
+		err = p.withClient(ctx, func(client *offstage.Client) error {
+			if err := writeFiles(flags, result.Entries); err != nil {
+				return err
+			}
+			return storeEntries(ctx, client, answer.Entries)
+		})
 	}
-	if !flags.dryRun {
-		err := p.withClient(ctx, func(client *offstage.Client) error { return storeEntries(ctx, client, answer.Entries) })
-		if err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	return p.printImported(path, answer, flags.dryRun)
 }
 
 // readFile reads a file, or standard input, up to a little more than is allowed.
-func (p *program) readFile(path string) (data []byte, err error) {
+func (p *program) readFile(path string) ([]byte, error) {
 	from := p.stdin
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
 			return nil, usage("%v", err)
 		}
-		defer func() { err = errors.Join(err, file.Close()) }()
+		defer func() { _ = file.Close() }() // it was only read
 		from = file
 	}
 	return io.ReadAll(io.LimitReader(from, importing.MaxFile+1))
@@ -232,8 +236,10 @@ func (p *program) listImported(answer imported, dry bool) error {
 		switch {
 		case e.Error != nil:
 			lines = append(lines, "  not stored: "+*e.Error)
-		case !e.Runs():
-			lines = append(lines, fmt.Sprintf("  not stored: a %s, for “offstage worker” (see --config-out): %s", e.Kind, plain(string(e.Args))))
+		case e.Kind == importing.CommandKind:
+			lines = append(lines, "  not stored: a command, for “offstage worker” (see --config-out): "+plain(string(e.Args)))
+		case e.Kind == importing.HTTPKind:
+			lines = append(lines, "  not stored: an address, for “offstage worker” (see --config-out): "+plain(string(e.Args)))
 		case dry:
 			lines = append(lines, "  would enqueue jobs of the kind "+e.Kind)
 		default:

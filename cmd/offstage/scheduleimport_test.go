@@ -95,6 +95,13 @@ func TestScheduleImportRefuses(t *testing.T) {
 	if all, err := config.All(); err != nil || len(all) != 3 || len(config.Commands["true"].Argv) != 2 || config.Commands["echo"].Argv[2] != `echo "it's $HOME" | cat` {
 		t.Errorf("%v, %+v: %s", err, all, text)
 	}
+	missing, handlers := filepath.Join(t.TempDir(), "missing.db"), filepath.Join(t.TempDir(), "imported.go")
+	if got := run(t, missing, "", "schedule", "import", ruby, "--go-out", handlers); got.code != exitUsage || !strings.Contains(got.stderr, "there is no store") {
+		t.Errorf("without a store: %+v", got)
+	}
+	if _, err := os.Stat(handlers); !os.IsNotExist(err) {
+		t.Errorf("without a store the handlers were written all the same: %v", err)
+	}
 	exists := writeFile(t, "there.go", "")
 	for _, c := range []struct {
 		args []string

@@ -75,16 +75,17 @@ func (w *wheneverReader) setting(s []token) {
 	w.ignore(s[0].line, original(s), "a setting of whenever's; give it to the handler")
 }
 
-// jobType reads "job_type :name, "template"". Runners and rake tasks become kinds,
-// whatever command they were.
+// jobType reads "job_type :name, "template"".
 func (w *wheneverReader) jobType(s []token) {
 	name, template := s[1].text, ":task"
 	if len(s) > 3 && s[3].kind == '"' {
 		template = s[3].text
 	}
-	if name != "runner" && name != "rake" {
-		w.types[name] = template
+	if name == "runner" || name == "rake" {
+		w.ignore(s[0].line, original(s), "its tasks become kinds, whatever command they were")
+		return
 	}
+	w.types[name] = template
 	w.ignore(s[0].line, original(s), "its tasks are kept as commands")
 }
 
