@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -114,10 +115,19 @@ func (s *service) readUpload(ctx context.Context, job offstage.JobInfo, lines *c
 	sum.Columns += len(analysis.Columns)
 	rows := strconv.FormatInt(analysis.Rows, 10)
 	for _, c := range analysis.Columns {
-		err := lines.Write([]string{args.Name, stamp(job.CreatedAt), rows, c.Name, strconv.FormatInt(c.Count, 10), c.Sum.String(), c.Min.String(), c.Max.String(), c.Mean.String()})
+		err := lines.Write([]string{asText(args.Name), stamp(job.CreatedAt), rows, asText(c.Name), strconv.FormatInt(c.Count, 10), c.Sum.String(), c.Min.String(), c.Max.String(), c.Mean.String()})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// asText writes a name that strangers chose so that no spreadsheet takes it for a
+// formula: https://owasp.org/www-community/attacks/CSV_Injection.
+func asText(name string) string {
+	if strings.IndexAny(name, "=+-@\t\r\n＝＋－＠") == 0 {
+		return "'" + name
+	}
+	return name
 }

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -197,18 +198,19 @@ func TestInbox(t *testing.T) {
 }
 
 // The nightly report has a line for each column of numbers of every upload, also of
-// samples; what is gone or broken is counted, and everything else is as it was.
+// samples; what is gone or broken is counted, everything else is as it was, and no name is
+// a formula to a spreadsheet.
 func TestNightlyReport(t *testing.T) {
 	onBothStores(t, func(t *testing.T, s *site) {
 		wide := []byte{0xff, 0xfe}
-		for _, unit := range utf16.Encode([]rune("größe;name\n1,5;x\n2;y\n7;z\n")) {
+		for _, unit := range utf16.Encode([]rune("größe;=1+1\n1,5;1\n2;2\n7;3\n")) {
 			wide = append(wide, byte(unit), byte(unit>>8))
 		}
 		s.awaitState(s.upload("gone.csv", readings(3)).header.Get("Location"), offstage.Completed)
 		if err := os.Remove(s.uploads()[0]); err != nil {
 			t.Fatal(err)
 		}
-		for name, content := range map[string]io.Reader{"ten.csv": readings(10), "wide.csv": bytes.NewReader(wide)} {
+		for name, content := range map[string]io.Reader{"ten.csv": readings(10), "@wide.csv": bytes.NewReader(wide)} {
 			s.awaitState(s.upload(name, content).header.Get("Location"), offstage.Completed)
 		}
 		broken := s.upload("broken.csv", strings.NewReader("a,b\n"+strings.Repeat("1,2\n", 100)+"1,2,3\n"))
@@ -237,7 +239,7 @@ func TestNightlyReport(t *testing.T) {
 				t.Errorf("the line of ten.csv is %q", line)
 			}
 		}
-		if len(columns) != 4 {
+		if len(columns) != 5 || !slices.Contains(columns, "'@wide.csv '=1+1 3") {
 			t.Errorf("the report has %q", columns)
 		}
 	})
