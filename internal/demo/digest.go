@@ -24,8 +24,8 @@ type letter struct {
 }
 
 const (
-	digestFrom = "offstage@demo.example"
-	digestTo   = "operator@demo.example"
+	mailFrom = "offstage@demo.example"
+	mailTo   = "operator@demo.example"
 	// mailTimeout is how long the mail server may take.
 	mailTimeout = 10 * time.Second
 )
@@ -45,21 +45,22 @@ func (s *service) sendDigest(ctx context.Context, job *offstage.Job[SendDigest])
 		return err
 	}
 	_, err = offstage.Step(ctx, "send", func(ctx context.Context) (string, error) {
-		id := offstage.IdempotencyKey(ctx) + "@demo.example"
-		return id, s.send(ctx, id, digest)
+		return s.send(ctx, digest)
 	})
 	return err
 }
 
-// send sends a mail to the inbox by SMTP. The server is on this machine and has no
-// certificate.
-func (s *service) send(ctx context.Context, id string, l letter) error {
+// send sends a mail to the inbox by SMTP and returns its Message-ID, which is the same
+// whenever the step that it is called in is tried again. The server is on this
+// machine and has no certificate.
+func (s *service) send(ctx context.Context, l letter) (id string, err error) {
+	id = offstage.IdempotencyKey(ctx) + "@demo.example"
 	message := mail.NewMsg()
-	if err := message.From(digestFrom); err != nil {
-		return err
+	if err := message.From(mailFrom); err != nil {
+		return id, err
 	}
-	if err := message.To(digestTo); err != nil {
-		return err
+	if err := message.To(mailTo); err != nil {
+		return id, err
 	}
 	message.Subject(l.Subject)
 	message.SetDate()
@@ -68,9 +69,9 @@ func (s *service) send(ctx context.Context, id string, l letter) error {
 	client, err := mail.NewClient(s.mailAddr.Addr().String(), mail.WithPort(int(s.mailAddr.Port())),
 		mail.WithTLSPolicy(mail.NoTLS), mail.WithTimeout(mailTimeout), mail.WithHELO("localhost"))
 	if err != nil {
-		return err
+		return id, err
 	}
-	return client.DialAndSendWithContext(ctx, message)
+	return id, client.DialAndSendWithContext(ctx, message)
 }
 
 const (

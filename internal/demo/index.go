@@ -75,7 +75,7 @@ func (t *Tables) refreshSome(ctx context.Context, limit int) (n int, err error) 
 	err = t.write(ctx, func(tx *sql.Tx) error {
 		fresh, err := jobsIn(tx.QueryContext(ctx, t.index.fresh, limit))
 		for _, job := range fresh {
-			for _, statement := range []string{t.index.forget, t.index.put, sqlSetIndexed} {
+			for _, statement := range []string{t.index.put, sqlSetIndexed} {
 				if err == nil {
 					_, err = tx.ExecContext(ctx, statement, job)
 				}
@@ -87,12 +87,13 @@ func (t *Tables) refreshSome(ctx context.Context, limit int) (n int, err error) 
 	return n, err
 }
 
-// forgetReport takes a report out of the index.
+// forgetReport takes a report out of the index. The report goes first: whoever
+// indexes it just now has it locked, and what he indexed goes, too.
 func (t *Tables) forgetReport(ctx context.Context, job offstage.ID) error {
 	return t.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, t.index.forget, int64(job))
+		_, err := tx.ExecContext(ctx, sqlForgetReport, int64(job))
 		if err == nil {
-			_, err = tx.ExecContext(ctx, sqlForgetReport, int64(job))
+			_, err = tx.ExecContext(ctx, t.index.forget, int64(job))
 		}
 		return err
 	})

@@ -46,8 +46,8 @@ func (s *service) mailReport(ctx context.Context, job *offstage.Job[MailReport])
 		return "", err
 	}
 	return offstage.Step(ctx, "send", func(ctx context.Context) (string, error) {
-		id := offstage.IdempotencyKey(ctx) + "@demo.example"
-		return "mailed as " + id, s.send(ctx, id, s.reportLetter(ended, job.Args.Address))
+		id, err := s.send(ctx, s.reportLetter(ended, job.Args.Address))
+		return "mailed as " + id, err
 	})
 }
 

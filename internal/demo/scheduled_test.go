@@ -90,7 +90,7 @@ func TestDigest(t *testing.T) {
 			t.Fatalf("the inbox has %+v, %v", mails, err)
 		}
 		m := mails[1]
-		if m.Subject != "Digest: 1 job, 0 failed" || m.From != digestFrom || m.To != digestTo {
+		if m.Subject != "Digest: 1 job, 0 failed" || m.From != mailFrom || m.To != mailTo {
 			t.Errorf("the mail is %+v", m)
 		}
 		for _, line := range []string{"Reports: 1 (1 completed)\n", "\n- Report on prüfstand <3>.csv: completed", "Bills: 0\n"} {
@@ -357,6 +357,9 @@ func TestRefreshTwice(t *testing.T) {
 		}
 		if hits, err := s.tables.find(t.Context(), "new", 10); err != nil || len(hits) != 1 || hits[0].Job != 1_000_007 {
 			t.Errorf("the search finds %v, %v", hits, err)
+		}
+		if hits, err := s.tables.find(t.Context(), "old", 1000); err != nil || len(hits) != reports-1 {
+			t.Errorf("the search finds %d by what they had, %v", len(hits), err)
 		}
 		startOn(t, s.dir, s.store, func(cfg *Config) { cfg.Role, cfg.Tables = RoleWorker, s.tables })
 		s.run(searchSchedule)
