@@ -99,44 +99,24 @@ func TestADeclaredScheduleFires(t *testing.T) {
 // leader loses its database and dies, and another worker begins.
 func TestDyingLeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, seen, begin := offstagetest.NewStore(), &seenTicks{}, time.Now()
-		schedules := []offstage.Schedule{every(t, "minutely", "* * * * *")}
+		seen, begin, kills := &seenTicks{}, time.Now(), 0
+		f := &fleet{T: t, open: inMemory(), config: worker.Config{Schedules: []offstage.Schedule{every(t, "minutely", "* * * * *")}}, handle: seen.handle}
+		store, _ := f.open()
 		client := offstage.NewClient(store)
-		living, kills := map[string]func(){}, 0
-		start := func(n int) {
-			name := fmt.Sprint("worker", n)
-			faulty := faultstore.Wrap(store)
-			r := newRig(t, faulty, worker.Config{Name: name, Schedules: schedules, Grace: -1})
-			worker.Handle(r.worker, seen.handle)
-			r.run()
-			living[name] = func() {
-				faulty.Break(faultstore.Fault{Mode: faultstore.Before, Class: offstage.FaultUnknown})
-				r.worker.Stop(true)
-			}
-			t.Cleanup(func() { <-r.ended })
-		}
-		for n := range 3 {
-			start(n)
+		for range 3 {
+			f.start()
 		}
 		for turn := range 24 {
 			tick(5*time.Minute - time.Duration(turn)*time.Second)
-			stats, err := client.Stats(t.Context())
-			if err != nil {
-				t.Fatal(err)
+			if f.killLeader(client) {
+				kills++
 			}
-			for _, w := range stats.Workers {
-				if kill := living[w.Name]; w.Leads && kill != nil {
-					kill()
-					kills++
-					delete(living, w.Name)
-				}
-			}
-			start(turn + 3)
+			f.start()
 		}
 		tick(time.Minute)
 		end := time.Now()
-		for _, kill := range living {
-			kill()
+		for _, m := range f.living {
+			m.kill()
 		}
 		tick(10 * time.Second)
 		seen.mu.Lock()
@@ -323,69 +303,65 @@ func TestPauseResumeRunAndChange(t *testing.T) {
 	})
 }
 
-// Nobody is there while a schedule misses ticks, is edited twice and misses more: all
-// of them are made up for, each by the expression that it was due by.
-func TestWhatWasMissedBeforeEditsIsOwed(t *testing.T) {
+// edit is an expression that a schedule gets, and how long nothing happens then.
+type edit struct {
+	expression string
+	wait       time.Duration
+}
+
+// unwatched edits a schedule while no worker is there, then lets one run for a moment.
+// It returns the ticks whose jobs were run, since the beginning.
+func unwatched(t *testing.T, edits []edit) (ticks []time.Duration) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		store, seen, begin := offstagetest.NewStore(), &seenTicks{}, time.Now()
-		client := offstage.NewClient(store)
-		for _, step := range []struct {
-			expression string
-			wait       time.Duration
-		}{{"0 * * * *", 150 * time.Minute}, {"15 * * * *", 2 * time.Hour}, {"45 * * * *", time.Hour}} {
-			s := every(t, "s", step.expression)
+		for _, e := range edits {
+			s := every(t, "s", e.expression)
 			s.Missed = offstage.MissedAll
-			if err := client.SaveSchedule(t.Context(), s); err != nil {
+			if err := offstage.NewClient(store).SaveSchedule(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
-			tick(step.wait)
+			tick(e.wait)
 		}
 		r := newRig(t, store, worker.Config{})
 		worker.Handle(r.worker, seen.handle)
 		r.run()
 		tick(10 * time.Second)
 		r.endWell()
-		var got []string
 		for at, jobs := range seen.jobs {
-			got = append(got, fmt.Sprint(at.Sub(begin), " ", len(jobs)))
-		}
-		slices.Sort(got)
-		if want := []string{"1h0m0s 1", "2h0m0s 1", "3h15m0s 1", "4h15m0s 1", "4h45m0s 1"}; !slices.Equal(got, want) {
-			t.Errorf("made up for %q, want %q", got, want)
+			if ticks = append(ticks, at.Sub(begin)); len(jobs) != 1 {
+				t.Errorf("the tick %s has %d jobs", at, len(jobs))
+			}
 		}
 	})
+	slices.Sort(ticks)
+	return ticks
+}
+
+// Nobody is there while a schedule misses ticks, is edited twice and misses more: all
+// of them are made up for, each by the expression that it was due by.
+func TestWhatWasMissedBeforeEditsIsOwed(t *testing.T) {
+	const h, m = time.Hour, time.Minute
+	got := unwatched(t, []edit{{"0 * * * *", 150 * m}, {"15 * * * *", 2 * h}, {"45 * * * *", h}})
+	if want := []time.Duration{h, 2 * h, 3*h + 15*m, 4*h + 15*m, 4*h + 45*m}; !slices.Equal(got, want) {
+		t.Errorf("made up for %s, want %s", got, want)
+	}
 }
 
 // Of more edits than MaxOwed, with ticks due before each and no worker there, the
 // earliest are given up.
 func TestMoreEditsThanAreOwed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, seen, begin := offstagetest.NewStore(), &seenTicks{}, time.Now()
-		client := offstage.NewClient(store)
-		for edit := range offstage.MaxOwed + 3 {
-			s := every(t, "s", fmt.Sprintf("%d * * * *", 10+edit))
-			s.Missed = offstage.MissedAll
-			if err := client.SaveSchedule(t.Context(), s); err != nil {
-				t.Fatal(err)
-			}
-			tick(time.Hour)
+	var edits []edit
+	var want []time.Duration
+	for n := range offstage.MaxOwed + 3 {
+		edits = append(edits, edit{fmt.Sprintf("%d * * * *", 10+n), time.Hour})
+		if n >= 2 { // of 22 edits
+			want = append(want, time.Duration(n)*time.Hour+time.Duration(10+n)*time.Minute)
 		}
-		r := newRig(t, store, worker.Config{})
-		worker.Handle(r.worker, seen.handle)
-		r.run()
-		tick(10 * time.Second)
-		r.endWell()
-		for hour := range offstage.MaxOwed + 3 {
-			at := begin.Add(time.Duration(hour)*time.Hour + time.Duration(10+hour)*time.Minute).UTC()
-			want := 1
-			if hour < 2 { // of 22 edits
-				want = 0
-			}
-			if got := len(seen.jobs[at]); got != want {
-				t.Errorf("the tick of hour %d has %d jobs, want %d", hour, got, want)
-			}
-		}
-	})
+	}
+	if got := unwatched(t, edits); !slices.Equal(got, want) {
+		t.Errorf("made up for %s, want %s", got, want)
+	}
 }
 
 // Deploys declare the same again and again: nothing of that is seen.

@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -16,10 +17,11 @@ import (
 // fleet is workers of one program, which come and go.
 type fleet struct {
 	*testing.T
-	open      func() (store offstage.Store, kill func())
-	schedules []offstage.Schedule
-	seen      *seenTicks
-	made      int
+	open   func() (store offstage.Store, kill func())
+	config worker.Config
+	handle func(context.Context, *offstage.Job[task]) error
+	made   int
+	living map[string]*member // by the worker's name
 }
 
 // member is one of them; kill ends it without a word, endWell in order.
@@ -31,16 +33,40 @@ type member struct {
 func (f *fleet) start() *member {
 	f.Helper()
 	f.made++
+	config := f.config
+	config.Name, config.Grace = fmt.Sprint("worker", f.made), -1
 	store, kill := f.open()
-	r := newRig(f.T, store, worker.Config{Name: fmt.Sprint("worker", f.made), Schedules: f.schedules, Grace: -1})
-	worker.Handle(r.worker, f.seen.handle)
+	r := newRig(f.T, store, config)
+	worker.Handle(r.worker, f.handle)
 	r.run()
-	return &member{r, func() {
+	m := &member{r, func() {
 		kill()
 		r.worker.Stop(true)
 		<-r.ended
 		r.stop()
+		delete(f.living, config.Name)
 	}}
+	if f.living == nil {
+		f.living = map[string]*member{}
+	}
+	f.living[config.Name] = m
+	return m
+}
+
+// killLeader kills the worker that leads, and reports whether there was one.
+func (f *fleet) killLeader(client *offstage.Client) bool {
+	f.Helper()
+	stats, err := client.Stats(f.Context())
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, w := range stats.Workers {
+		if m := f.living[w.Name]; w.Leads && m != nil {
+			m.kill()
+			return true
+		}
+	}
+	return false
 }
 
 // inMemory opens one store in memory for all.
@@ -66,11 +92,11 @@ func onFile(t *testing.T, path string) func() (offstage.Store, func()) {
 }
 
 // count expects so many jobs, after some time for it.
-func (f *fleet) count(want int, when string) {
-	f.Helper()
+func (s *seenTicks) count(t *testing.T, want int, when string) {
+	t.Helper()
 	tick(30 * time.Second)
-	if got := len(f.seen.all()); got != want {
-		f.Errorf("%s: %d jobs, want %d", when, got, want)
+	if got := len(s.all()); got != want {
+		t.Errorf("%s: %d jobs, want %d", when, got, want)
 	}
 }
 
@@ -83,28 +109,29 @@ func TestReboot(t *testing.T) {
 }
 
 func reboot(t *testing.T, open func() (offstage.Store, func())) {
-	f := &fleet{T: t, open: open, schedules: []offstage.Schedule{every(t, "boot", "@reboot")}, seen: &seenTicks{}}
+	seen := &seenTicks{}
+	f := &fleet{T: t, open: open, config: worker.Config{Schedules: []offstage.Schedule{every(t, "boot", "@reboot")}}, handle: seen.handle}
 	first := f.start()
-	f.count(1, "at the first start")
+	seen.count(t, 1, "at the first start")
 	second, third := f.start(), f.start()
-	f.count(1, "with more workers")
+	seen.count(t, 1, "with more workers")
 	first.kill()
-	f.count(1, "after the leader died")
+	seen.count(t, 1, "after the leader died")
 	fourth := f.start()
-	f.count(1, "after another joined")
+	seen.count(t, 1, "after another joined")
 	second.endWell()
-	f.count(1, "after the next leader left")
+	seen.count(t, 1, "after the next leader left")
 	third.endWell()
-	f.count(1, "when the last of them was replaced")
+	seen.count(t, 1, "when the last of them was replaced")
 	fourth.kill()
 	tick(time.Hour)
-	f.count(1, "while nobody was there")
+	seen.count(t, 1, "while nobody was there")
 	fifth := f.start()
-	f.count(2, "after all had died")
+	seen.count(t, 2, "after all had died")
 	fifth.endWell()
 	last := f.start()
-	f.count(3, "after an orderly restart")
-	for _, tick := range f.seen.all() {
+	seen.count(t, 3, "after an orderly restart")
+	for _, tick := range seen.all() {
 		if tick.Late || tick.Manual || tick.Schedule != "boot" {
 			t.Errorf("the tick %+v", tick)
 		}
@@ -116,7 +143,8 @@ func reboot(t *testing.T, open func() (offstage.Store, func())) {
 // start; a pause lasts.
 func TestRebootByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fleet{T: t, open: inMemory(), seen: &seenTicks{}}
+		seen := &seenTicks{}
+		f := &fleet{T: t, open: inMemory(), handle: seen.handle}
 		w := f.start()
 		tick(time.Minute)
 		must := func(err error) {
@@ -131,26 +159,26 @@ func TestRebootByHand(t *testing.T) {
 		}
 		s := every(t, "boot", "@reboot")
 		must(w.client.SaveSchedule(t.Context(), s))
-		f.count(0, "when it was made")
+		seen.count(t, 0, "when it was made")
 		restart()
-		f.count(1, "at the next start")
+		seen.count(t, 1, "at the next start")
 		s.Description = "changed"
 		must(w.client.SaveSchedule(t.Context(), s))
-		f.count(1, "when it was edited")
+		seen.count(t, 1, "when it was edited")
 		_, err := w.client.RunSchedule(t.Context(), "boot")
 		must(err)
-		f.count(2, "when it was run by hand")
+		seen.count(t, 2, "when it was run by hand")
 		must(w.client.PauseSchedule(t.Context(), "boot"))
 		restart()
-		f.count(2, "while it is paused")
+		seen.count(t, 2, "while it is paused")
 		must(w.client.ResumeSchedule(t.Context(), "boot"))
-		f.count(2, "when it was resumed")
+		seen.count(t, 2, "when it was resumed")
 		restart()
-		f.count(3, "at the start after that")
+		seen.count(t, 3, "at the start after that")
 		s.MaxRuns = 2
 		must(w.client.SaveSchedule(t.Context(), s))
 		restart()
-		f.count(3, "after its last run")
+		seen.count(t, 3, "after its last run")
 		w.endWell()
 	})
 }

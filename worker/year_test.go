@@ -2,7 +2,6 @@ package worker_test
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -32,19 +31,27 @@ var yearTicks = map[string]string{
 
 // year is three workers whose leader is killed each hour.
 type year struct {
-	*testing.T
-	open      func() (store offstage.Store, kill func())
-	schedules []offstage.Schedule
-	random    *rand.Rand
-	living    map[string]*member
-	made      int
+	fleet
+	random *rand.Rand
 
 	mu   sync.Mutex
 	jobs map[offstage.Tick]map[offstage.ID]struct{} // guarded by mu: by schedule and time
 	bad  []offstage.Tick                            // guarded by mu: seen late
 }
 
-func (y *year) handle(_ context.Context, job *offstage.Job[task]) error {
+func newYear(t *testing.T, random rand.Source, open func() (offstage.Store, func())) *year {
+	y := &year{
+		fleet:  fleet{T: t, open: open, config: worker.Config{Lease: 20 * time.Second}},
+		random: rand.New(random), jobs: map[offstage.Tick]map[offstage.ID]struct{}{},
+	}
+	y.handle = y.note
+	for name, expression := range yearTicks {
+		y.config.Schedules = append(y.config.Schedules, every(t, name, expression))
+	}
+	return y
+}
+
+func (y *year) note(_ context.Context, job *offstage.Job[task]) error {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	at := offstage.Tick{Schedule: job.Tick.Schedule, At: job.Tick.At.UTC()}
@@ -58,46 +65,10 @@ func (y *year) handle(_ context.Context, job *offstage.Job[task]) error {
 	return nil
 }
 
-func (y *year) start() {
-	y.made++
-	name := fmt.Sprint("worker", y.made)
-	store, kill := y.open()
-	r := newRig(y.T, store, worker.Config{Name: name, Schedules: y.schedules, Lease: 20 * time.Second, Grace: -1})
-	worker.Handle(r.worker, y.handle)
-	r.run()
-	y.living[name] = &member{r, func() {
-		kill()
-		r.worker.Stop(true)
-		<-r.ended
-		r.stop()
-	}}
-}
-
-// killLeader kills the worker that leads and starts another. It reports whether
-// there was one.
-func (y *year) killLeader(client *offstage.Client) bool {
-	stats, err := client.Stats(y.Context())
-	if err != nil {
-		y.Fatal(err)
-	}
-	for _, w := range stats.Workers {
-		if m := y.living[w.Name]; w.Leads && m != nil {
-			m.kill()
-			delete(y.living, w.Name)
-			y.start()
-			return true
-		}
-	}
-	return false
-}
-
 // run lets the hours go by, and counts every tick of every schedule in the end.
 func (y *year) run(hours int) {
 	store, _ := y.open()
 	client := offstage.NewClient(store)
-	for name, expression := range yearTicks {
-		y.schedules = append(y.schedules, every(y.T, name, expression))
-	}
 	begin, kills := time.Now(), 0
 	for range 3 {
 		y.start()
@@ -111,6 +82,7 @@ func (y *year) run(hours int) {
 		}
 		if y.killLeader(client) {
 			kills++
+			y.start()
 		}
 	}
 	tick(5 * time.Minute)
@@ -176,8 +148,7 @@ func hours(short, long int) int {
 func TestDyingLeadersForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		y := &year{T: t, open: inMemory(), random: rand.New(rand.NewPCG(1, 2)), living: map[string]*member{}, jobs: map[offstage.Tick]map[offstage.ID]struct{}{}}
-		y.run(hours(2*24, 365*24))
+		newYear(t, rand.NewPCG(1, 2), inMemory()).run(hours(2*24, 365*24))
 	})
 }
 
@@ -186,7 +157,6 @@ func TestDyingLeadersForLongOnSQLite(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "year.db")
 	synctest.Test(t, func(t *testing.T) {
-		y := &year{T: t, open: onFile(t, path), random: rand.New(rand.NewPCG(3, 4)), living: map[string]*member{}, jobs: map[offstage.Tick]map[offstage.ID]struct{}{}}
-		y.run(hours(6, 30*24))
+		newYear(t, rand.NewPCG(3, 4), onFile(t, path)).run(hours(6, 30*24))
 	})
 }
