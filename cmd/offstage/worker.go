@@ -73,7 +73,7 @@ func (p *program) work(ctx context.Context, store offstage.Store, config *builti
 		return err
 	}
 	config.Register(w)
-	if _, err := fmt.Fprintf(p.stdout, "%d schedules declared; working until Ctrl-C\n", len(schedules)); err != nil {
+	if _, err := fmt.Fprintf(p.stdout, "schedules declared: %d; working until Ctrl-C\n", len(schedules)); err != nil {
 		return err
 	}
 	ended := make(chan struct{})

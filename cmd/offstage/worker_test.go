@@ -41,7 +41,7 @@ max_runs = 2
 		done = page.Jobs
 	}
 	stop()
-	if code := <-ended; code != 0 || !strings.Contains(stdout.String(), "1 schedules declared") {
+	if code := <-ended; code != 0 || !strings.Contains(stdout.String(), "schedules declared: 1") {
 		t.Errorf("exit %d, %s, %s", code, &stdout, &stderr)
 	}
 	for _, job := range done {
