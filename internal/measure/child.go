@@ -49,6 +49,7 @@ const (
 	wordEnd   = "end"   // id, run: its time was over
 	wordCut   = "cut"   // id, run: its context ended
 	wordClaim = "claim" // id: in a claim that began at the line's time
+	wordTicks = "ticks" // how many were recorded just now, with their jobs
 	wordRan   = "ran"   // how many jobs it ran, at its end
 )
 
@@ -139,7 +140,8 @@ func yearly(n int) []offstage.Schedule {
 	return all
 }
 
-// spy is a store that tells when the claim of each job began.
+// spy is a store that tells when the claim of each job began, and when ticks had been
+// recorded.
 type spy struct {
 	offstage.Store
 	offstage.Waker
@@ -154,4 +156,17 @@ func (s spy) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.Cla
 		s.voice.say(wordClaim, began, job.ID, job.Run)
 	}
 	return claim, err
+}
+
+// ChangeSchedules changes, and tells.
+func (s spy) ChangeSchedules(ctx context.Context, changes []offstage.ScheduleChange) ([]offstage.ScheduleChanged, error) {
+	changed, err := s.Store.ChangeSchedules(ctx, changes)
+	recorded := 0
+	for _, c := range changed {
+		recorded += len(c.Jobs)
+	}
+	if recorded > 0 {
+		s.voice.say(wordTicks, time.Now(), 0, recorded)
+	}
+	return changed, err
 }

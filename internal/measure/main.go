@@ -25,6 +25,7 @@ var measurements = []measurement{
 	{"depth", "1,000,000 ready jobs: at least 90% of the rate and at most 1.5 times the p99 of 1,000", false, measureDepth},
 	{"idle", "an idle process for a minute, 1 and 50 queues: under 0.2% of a core, at most 3 statements a second", false, measureIdle},
 	{"schedules", "the same with 10,000 schedules, none of them due", false, measureSchedules},
+	{"due", "1,000 schedules that are due in the same second, each minute, are enqueued within that second", false, measureDue},
 	{"start", "a job of another process starts within 20 ms on SQLite, 50 ms on PostgreSQL", false, measureStart},
 	{"cancel", "a running job of another process is cancelled within 2 s", false, measureCancel},
 	{"fair", "4 processes of 10 slots, 100,000 jobs of 1 ms: none does more than 1.5 times another", false, measureFair},
