@@ -158,7 +158,7 @@ func TestLimit(t *testing.T) {
 	})
 }
 
-// A queue may be limited by how long its oldest job has waited.
+// A queue may be limited by the wait, for which that of its oldest job is taken.
 func TestLimitByWait(t *testing.T) {
 	cfg := status.Config{Limits: map[string]status.Limit{offstage.DefaultQueue: {Wait: 30 * time.Second, Status: http.StatusServiceUnavailable}}}
 	each(t, cfg, func(r *rig) {

@@ -15,7 +15,10 @@ type Limit struct {
 	// Depth is the most jobs that may be ready in the queue; at most
 	// offstage.MaxCounted.
 	Depth int
-	// Wait is the longest that the queue's oldest ready job may have waited.
+	// Wait bounds how long a job will wait for its start, as estimated by how long
+	// the queue's oldest ready job has waited by now. That follows a change of pace,
+	// or workers that stop, but says nothing yet of a crowd that has just come:
+	// Depth does.
 	Wait time.Duration
 	// Status is the answer beyond the limit; 0 means 429. 503 says that the
 	// service is to blame, not the client.

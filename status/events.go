@@ -23,6 +23,9 @@ const (
 	reconnect = 2 * time.Second
 	// maxEvent is the most bytes of an event's data.
 	maxEvent = 900
+	// maxPlaces is at how many places in queues the streams of a process look in the
+	// time of a heartbeat, ten a second: no more than it looks at the jobs themselves.
+	maxPlaces = 150
 )
 
 // event is what a stream sends of a job: a Status in short. All keys are always
@@ -38,12 +41,17 @@ type event struct {
 	Cancelling bool           `json:"cancelling"`
 }
 
+func eventOf(s Status) event {
+	return event{s.State, s.Title, s.Attempt, s.Progress, s.Error, s.Position, s.StartsAt, s.Cancelling}
+}
+
 // stream is GET {status}/events: the job's events as they happen
 // (Server-Sent Events). Each has an id; a reconnect with Last-Event-ID gets the
 // attempts that ended meanwhile and where the job stands, or "reset" first if the
 // id is not known. The events:
 //
-//	state     where the job stands: when the stream begins, and when it changes
+//	state     where the job stands: when the stream begins, and when it changes;
+//	          a waiting job's place in its queue is looked at with the heartbeat
 //	progress  the same, when only the progress has changed
 //	attempt   an attempt that has ended, but not the job: it is tried again
 //	reset     what the client knows from earlier is void
@@ -65,7 +73,8 @@ func (f *Flows) stream(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no")
-	s := &stream{w: w, control: http.NewResponseController(w)}
+	s := &stream{w: w, control: http.NewResponseController(w), beats: f.streams.Add(1)}
+	defer f.streams.Add(-1)
 	if err := s.begin(last, job); err != nil {
 		return // the client has gone
 	}
@@ -87,8 +96,10 @@ func lastEvent(r *http.Request) string {
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	beats   int64          // heartbeats, from a number that differs among streams
 	sent    cursor         // of the last event
 	state   offstage.State // that the client knows
+	place   *Position      // that the client knows; nil: none
 }
 
 // begin starts the stream and sends what the client missed since its last event.
@@ -141,7 +152,6 @@ func (s *stream) missed(attempts []offstage.Attempt, state offstage.State) error
 func (f *Flows) follow(s *stream, r *http.Request, job offstage.JobInfo, self string) {
 	ctx, cancel := f.untilStop(r.Context())
 	defer cancel()
-	facts := job.Facts
 	follower := f.client.Follow(job.ID)
 	defer follower.Close()
 	for {
@@ -150,10 +160,11 @@ func (f *Flows) follow(s *stream, r *http.Request, job offstage.JobInfo, self st
 		cancel()
 		switch {
 		case err == nil:
-			seen.Facts = facts // without its arguments the job has no title
-			err = f.tell(ctx, s, r, seen, self)
+			seen.Facts = job.Facts // without its arguments the job has no title
+			job = seen
+			err = f.tell(ctx, s, r, job, self)
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-			err = s.write(": \n\n")
+			err = f.beat(ctx, s, r, job, self)
 		}
 		if err != nil || s.sent.at == atEnd {
 			return
@@ -187,9 +198,7 @@ func (f *Flows) tell(ctx context.Context, s *stream, r *http.Request, job offsta
 	if job.State != s.state || now.run != s.sent.run || job.State != offstage.Running {
 		name = "state"
 	}
-	brief := event{
-		status.State, status.Title, status.Attempt, status.Progress, status.Error, status.Position, status.StartsAt, status.Cancelling,
-	}
+	brief := eventOf(status)
 	if now.at == atEnd && s.state == 0 {
 		// A stream begins with where the job stands, also at the end.
 		if err := s.send("state", cursor{now.job, now.run, atEnded}, brief); err != nil {
@@ -199,8 +208,27 @@ func (f *Flows) tell(ctx context.Context, s *stream, r *http.Request, job offsta
 	if now.at == atEnd {
 		name = "end"
 	}
-	s.sent, s.state = now, job.State
+	s.sent, s.state, s.place = now, job.State, status.Position
 	return s.send(name, now, brief)
+}
+
+// beat says that a stream lives: by the new place of a job that waits for its
+// turn, if it has another, else by a comment. However many streams there are, each
+// looks at the place in its turn.
+func (f *Flows) beat(ctx context.Context, s *stream, r *http.Request, job offstage.JobInfo, self string) error {
+	s.beats++
+	turns := (f.streams.Load() + maxPlaces - 1) / maxPlaces
+	if s.state == offstage.Ready && job.State == s.state && s.beats%turns == 0 {
+		status := f.briefOf(r, job, self)
+		if err := f.placeOf(ctx, &status, job); err != nil {
+			return err
+		}
+		if at := status.Position; at != nil && (s.place == nil || *at != *s.place) {
+			s.place = at
+			return s.send("state", s.sent, eventOf(status))
+		}
+	}
+	return s.write(": \n\n")
 }
 
 // ended is how many of a job's attempts have ended without ending the job.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -100,6 +101,8 @@ type Flows struct {
 	lines  lines
 	paces  paces
 	serve  http.Handler
+
+	streams atomic.Int64 // open
 
 	stopping sync.Once
 	stopped  chan struct{} // closed by Stop

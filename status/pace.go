@@ -11,28 +11,23 @@ import (
 // moments say how many jobs were started in between. The zero value has learned
 // nothing.
 type paces struct {
-	mu     sync.Mutex
-	queues map[string]*pace
+	mu    sync.Mutex
+	rates map[string]float64 // jobs per second, by queue; 0: not known
+	seen  map[offstage.ID]seenPlace
 }
 
-// pace is how fast one queue moves.
-type pace struct {
-	rate float64 // jobs per second; 0: not known
-	// The job by which it is measured, while somebody asks for it.
-	job   offstage.ID
+// seenPlace is where a job stood when it was last compared.
+type seenPlace struct {
 	ahead int
 	at    time.Time
-	asked time.Time
 }
 
 const (
 	// paceEvery is the least time between two places that are compared.
 	paceEvery = time.Second
-	// paceIdle is after how long another job takes the place of one for which
-	// nobody asks any more.
-	paceIdle = 10 * time.Second
-	// maxPaces bounds what is remembered.
-	maxPaces = 1000
+	// maxRates and maxSeen bound what is remembered; beyond them all is learned anew.
+	maxRates = 1000
+	maxSeen  = 10_000
 )
 
 // see learns from a job's place, and returns how long it will wait for its start;
@@ -43,41 +38,32 @@ func (p *paces) see(queue string, job offstage.ID, place offstage.Place, now tim
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	known := p.queues[queue]
-	if known == nil {
-		if p.queues == nil || len(p.queues) >= maxPaces {
-			p.queues = map[string]*pace{}
+	if p.rates == nil || len(p.rates) > maxRates {
+		p.rates = map[string]float64{}
+	}
+	if p.seen == nil || len(p.seen) > maxSeen {
+		p.seen = map[offstage.ID]seenPlace{}
+	}
+	last, again := p.seen[job]
+	passed := now.Sub(last.at)
+	if !again || passed >= paceEvery {
+		p.seen[job] = seenPlace{place.Ahead, now}
+	}
+	rate := p.rates[queue]
+	if again && passed >= paceEvery {
+		moved := float64(max(last.ahead-place.Ahead, 0)) / passed.Seconds()
+		if rate == 0 {
+			rate = moved
+		} else {
+			rate += (moved - rate) / 3 // the latest counts for a third
 		}
-		known = &pace{}
-		p.queues[queue] = known
+		p.rates[queue] = rate
 	}
-	known.see(job, place.Ahead, now)
-	if place.Ahead == 0 {
+	switch {
+	case place.Ahead == 0:
 		return 0, true
-	}
-	if known.rate <= 0 {
+	case rate <= 0:
 		return 0, false
 	}
-	return time.Duration(float64(place.Ahead) / known.rate * float64(time.Second)), true
-}
-
-func (k *pace) see(job offstage.ID, ahead int, now time.Time) {
-	if k.job != job {
-		if k.job == 0 || now.Sub(k.asked) > paceIdle {
-			k.job, k.ahead, k.at, k.asked = job, ahead, now, now
-		}
-		return
-	}
-	k.asked = now
-	passed := now.Sub(k.at)
-	if passed < paceEvery {
-		return
-	}
-	moved := float64(max(k.ahead-ahead, 0)) / passed.Seconds()
-	if k.rate == 0 {
-		k.rate = moved
-	} else {
-		k.rate += (moved - k.rate) / 3 // the latest counts for a third
-	}
-	k.ahead, k.at = ahead, now
+	return time.Duration(float64(place.Ahead) / rate * float64(time.Second)), true
 }

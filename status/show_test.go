@@ -297,3 +297,30 @@ func TestPosition(t *testing.T) {
 		}
 	})
 }
+
+// Who waits on a stream sees his place change with the heartbeats, and about when
+// it will be his turn.
+func TestPositionOnStreams(t *testing.T) {
+	each(t, status.Config{}, func(r *rig) {
+		var paths []string
+		for range 12 {
+			paths = append(paths, r.accepted("nothing"))
+		}
+		c, _, leave := r.stream(paths[11])
+		defer leave()
+		pass(20 * time.Second)
+		for _, path := range paths[:4] {
+			if _, err := r.client.Cancel(r.Context(), r.status(path).ID); err != nil {
+				r.Fatal(err)
+			}
+		}
+		pass(15 * time.Second)
+		events := c.events()
+		if names(events) != "state . state" || !strings.Contains(events[2].data, `"position":{"ahead":7,"more":false},"starts_at":"`) {
+			r.Errorf("the events are %v", events)
+		}
+		if events[2].id != events[0].id {
+			r.Errorf("the place has an id of its own: %s, not %s", events[2].id, events[0].id)
+		}
+	})
+}

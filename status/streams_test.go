@@ -15,10 +15,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/pgtest"
+	"github.com/offstagehq/offstage/offstagetest"
 	"github.com/offstagehq/offstage/postgres"
 	"github.com/offstagehq/offstage/sqlite"
 	"github.com/offstagehq/offstage/status"
@@ -45,6 +47,71 @@ func (c *counted) Look(ctx context.Context, ids []offstage.ID) ([]offstage.JobIn
 func (c *counted) Get(ctx context.Context, id offstage.ID) (offstage.Details, error) {
 	c.gets.Add(1)
 	return c.Store.Get(ctx, id)
+}
+
+// placed counts how often each job's place is looked at.
+type placed struct {
+	offstage.Store
+	mu    sync.Mutex
+	times map[offstage.ID]int
+}
+
+func (p *placed) Place(ctx context.Context, id offstage.ID, limit int) (offstage.Place, error) {
+	p.mu.Lock()
+	p.times[id]++
+	p.mu.Unlock()
+	return p.Store.Place(ctx, id, limit)
+}
+
+// However many wait for their turn on streams, a process looks at about ten places
+// a second, and at each of them again and again; all are told when they may start.
+func TestStreamsShareTheirPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &placed{Store: offstagetest.NewStore(), times: map[offstage.ID]int{}}
+		r := newRig(t, store, status.Config{})
+		const streams, leaving = 400, 100
+		var jobs []offstage.ID
+		var told []*recorder
+		var leave []func()
+		for range streams {
+			path := r.accepted("nothing")
+			jobs = append(jobs, r.status(path).ID)
+			c, _, over := r.stream(path)
+			told, leave = append(told, c), append(leave, over)
+			pass(10 * time.Millisecond)
+		}
+		for _, job := range jobs[:leaving] {
+			pass(time.Second)
+			if _, err := r.client.Cancel(r.Context(), job); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pass(20 * time.Second)
+		for _, over := range leave {
+			over()
+		}
+		looks := -2 * streams // by r.status, and when they begin
+		for _, times := range store.times {
+			looks += times
+		}
+		for _, job := range jobs[leaving:] {
+			if times := store.times[job] - 2; times < 2 {
+				t.Errorf("job %d, which waits, was looked at %d times in two minutes", job, times)
+			}
+		}
+		if looks > 1200 {
+			t.Errorf("%d looks at places in two minutes", looks)
+		}
+		for i, c := range told[leaving:] {
+			events := c.events()
+			if !slices.ContainsFunc(events, func(e sent) bool { return strings.Contains(e.data, `"starts_at":"`) }) {
+				t.Errorf("stream %d is not told when its job may start: %v", leaving+i, events)
+			}
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // BenchmarkStreams measures how long a report of progress takes from the handler
