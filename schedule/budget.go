@@ -5,7 +5,8 @@ package schedule
 type budget int
 
 // maxSteps is twice what the longest searches take: those that ask each of ten
-// lists of years about each year until 9999. It is less than a millisecond.
+// lists of years about each year until 9999. It is less than a millisecond, at 3 ns
+// a step (BenchmarkLongest, when nothing else runs).
 const maxSteps = 200_000
 
 // spend takes steps, and reports whether there were as many.
