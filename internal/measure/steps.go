@@ -35,8 +35,11 @@ func (g *ground) claimed(ctx context.Context, n int) ([]offstage.Hold, error) {
 		}
 	}
 	claim, err := g.store.Claim(ctx, offstage.ClaimRequest{Worker: worker, Seq: 1, Pools: []offstage.PoolRequest{{Queues: []string{offstage.DefaultQueue}, Slots: n}}})
-	if err != nil || len(claim.Jobs) != n {
-		return nil, errors.Join(err, fmt.Errorf("claimed %d jobs of %d", len(claim.Jobs), n))
+	if err != nil {
+		return nil, err
+	}
+	if len(claim.Jobs) != n {
+		return nil, fmt.Errorf("claimed %d jobs of %d", len(claim.Jobs), n)
 	}
 	holds := make([]offstage.Hold, n)
 	for i, job := range claim.Jobs {

@@ -207,8 +207,10 @@ func (p *pauses) end(ctx context.Context, g *ground, out *report) error {
 		p.mu.Lock()
 		p.given[name] = time.Now()
 		p.mu.Unlock()
-		if woken, err := g.client.Signal(ctx, name, n); err != nil || woken != perSignal {
-			return fmt.Errorf("signal %d woke %d, %w", n, woken, err)
+		if woken, err := g.client.Signal(ctx, name, n); err != nil {
+			return err
+		} else if woken != perSignal {
+			return fmt.Errorf("signal %d woke %d jobs, not %d", n, woken, perSignal)
 		}
 		select {
 		case <-ctx.Done():
