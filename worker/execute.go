@@ -3,14 +3,13 @@ package worker
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
-
-	"encoding/json"
 
 	"github.com/offstagehq/offstage"
 )
@@ -278,11 +277,7 @@ func (e *engine) loadArgs(ctx context.Context, a *attempt) error {
 		if err := e.mayStart(ctx); err != nil {
 			return err
 		}
-		select {
-		case <-time.After(wait.next()):
-		case <-ctx.Done():
-		case <-e.stopping:
-		}
+		e.await(ctx, nil, wait.next())
 	}
 }
 
