@@ -23,7 +23,7 @@ type Memory struct {
 	raised    bool                // guarded by mu: the epoch is this run's
 	saved     bool                // guarded by mu: this run has remembered something
 	suspended error               // guarded by mu: what the handler was told to return, to wait
-	known     map[string]StepInfo // guarded by mu: what earlier runs remembered
+	known     map[string]StepInfo // guarded by mu: what earlier runs remembered and this one has not come to
 	used      map[string]stepUse  // guarded by mu: the names that this run has used
 }
 
@@ -80,23 +80,18 @@ func (m *Memory) begin(ctx context.Context, name string, kind StepKind) (*StepIn
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.suspended != nil {
-		return nil, m.suspended // nothing more is done in this attempt
-	}
-	if use := m.used[name]; use == stepOpen || use == stepEnded {
-		return nil, fmt.Errorf("%w: %q in job %d, attempt %d", ErrStepTwice, name, m.hold.Job, m.hold.Run)
+	if err := m.mayBegin(name); err != nil {
+		return nil, err
 	}
 	info, there := m.known[name]
 	if !there {
-		if len(m.known)+len(m.used) >= MaxSteps {
-			return nil, invalid("step", "%q: a job can have %d steps; use a Cursor for a loop", name, MaxSteps)
-		}
 		m.used[name] = stepOpen
 		return nil, nil
 	}
-	if info.Kind != kind {
-		return nil, fmt.Errorf("offstage: %q of job %d is remembered as a %s, not as a %s; give it another name", name, m.hold.Job, info.Kind, kind)
+	if err := m.mustBe(&info, kind); err != nil {
+		return nil, err
 	}
+	delete(m.known, name)
 	m.used[name] = stepEnded
 	if kind == StepCursor {
 		m.used[name] = stepOpen
@@ -104,13 +99,44 @@ func (m *Memory) begin(ctx context.Context, name string, kind StepKind) (*StepIn
 	return &info, nil
 }
 
-// quit says that a step that was begun is over, and how.
+// mayBegin says why this run may not come to a step of this name; mu is held.
+func (m *Memory) mayBegin(name string) error {
+	use := m.used[name]
+	_, there := m.known[name]
+	switch {
+	case m.suspended != nil:
+		return m.suspended // nothing more is done in this attempt
+	case use == stepOpen || use == stepEnded:
+		return m.twice(name)
+	case use == 0 && !there && len(m.known)+len(m.used) >= MaxSteps:
+		return invalid("step", "%q: a job can have %d steps; use a Cursor for a loop", name, MaxSteps)
+	}
+	return nil
+}
+
+func (m *Memory) twice(name string) error {
+	return fmt.Errorf("%w: %q in job %d, attempt %d", ErrStepTwice, name, m.hold.Job, m.hold.Run)
+}
+
+// mustBe checks that what is remembered is of the kind that the handler asks for.
+func (m *Memory) mustBe(info *StepInfo, kind StepKind) error {
+	if info.Kind != kind {
+		return fmt.Errorf("offstage: %q of job %d is remembered as a %s, not as a %s; give it another name", info.Name, m.hold.Job, info.Kind, kind)
+	}
+	return nil
+}
+
+// quit says that a step that was begun is over, and how; 0: as if it had not been
+// begun.
 func (m *Memory) quit(name string, use stepUse) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.used[name] = use; use == 0 {
+	if use == 0 {
 		delete(m.used, name)
+		return
 	}
+	m.used[name] = use
+	delete(m.known, name)
 }
 
 // recall reads what earlier runs have remembered, once.
@@ -177,12 +203,7 @@ func insist(ctx context.Context, do func(context.Context) error) error {
 		if !again || ctx.Err() != nil {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		pauseStep(ctx, wait) // when the attempt ends, one more try
 		wait = min(2*wait, time.Second)
 	}
 }

@@ -114,31 +114,27 @@ func StepTx[T any](ctx context.Context, tx Tx, name string, do func(context.Cont
 // have done the step before, in a transaction that it knows nothing more of.
 func (m *Memory) beginTx(ctx context.Context, store TxStore, name string) (*StepInfo, error) {
 	m.mu.Lock()
-	use := m.used[name]
-	if use != stepOpen && use != stepEnded {
+	use, err := m.used[name], m.mayBegin(name)
+	if err == nil {
 		m.used[name] = stepOpen
 	}
 	m.mu.Unlock()
-	twice := fmt.Errorf("%w: %q in job %d, attempt %d", ErrStepTwice, name, m.hold.Job, m.hold.Run)
-	if use == stepOpen || use == stepEnded {
-		return nil, twice
+	if err != nil {
+		return nil, err
 	}
 	info, err := store.Recall(ctx, m.hold, name)
-	switch {
-	case err != nil:
+	if err != nil {
 		m.quit(name, use)
 		return nil, err
-	case info == nil:
+	}
+	if info == nil {
 		return nil, nil
 	}
 	m.quit(name, stepEnded)
 	if info.Run == m.hold.Run {
-		return nil, twice
+		return nil, m.twice(name)
 	}
-	if info.Kind != StepDone {
-		return nil, fmt.Errorf("offstage: %q of job %d is remembered as a %s, not as a %s; give it another name", name, m.hold.Job, info.Kind, StepDone)
-	}
-	return info, nil
+	return info, m.mustBe(info, StepDone)
 }
 
 // doStep tries a step until it succeeds or may not be tried again here, and

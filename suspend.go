@@ -51,10 +51,10 @@ func Sleep(ctx context.Context, name string, d time.Duration) error {
 // sleep returns how long is left of a sleep, which it begins if need be.
 func (m *Memory) sleep(ctx context.Context, name string, d time.Duration) (time.Duration, error) {
 	known, err := m.begin(ctx, name, StepSleep)
-	if err != nil || known != nil {
-		if known == nil {
-			return 0, err
-		}
+	if err != nil {
+		return 0, err
+	}
+	if known != nil {
 		return known.Left, nil
 	}
 	if err := m.remember(ctx, NewStep{Name: name, Kind: StepSleep, Tries: 1, Wait: d}); err != nil {
@@ -85,11 +85,11 @@ func Within(d time.Duration) WaitOption {
 
 // WaitFor returns what a signal brought, decoded into T. If it has not come yet
 // ([Client.Signal]), it returns an error for the handler to return at once: the job
-// is blocked (scheduled, with [Within]), holds no slot, and begins another attempt, at no cost, when the
-// signal comes, or when the time of [Within] is over; then the error is
-// [ErrNoSignal]. A signal that came before anybody waited for it counts as well,
-// for [KeepSignals]. Signals are named for the whole store, as in "order 17 paid";
-// the name is also that of the step, and cannot be inside one.
+// is blocked (scheduled, with [Within]), holds no slot, and begins another attempt,
+// at no cost, when the signal comes, or when the time of [Within] is over; then the
+// error is [ErrNoSignal]. A signal that came before anybody waited for it counts as
+// well, for [KeepSignals]. Signals are named for the whole store, as in "order 17
+// paid"; the name is also that of the step, and cannot be inside one.
 func WaitFor[T any](ctx context.Context, signal string, options ...WaitOption) (T, error) {
 	var none T
 	m, err := memoryOf(ctx, signal)
@@ -145,11 +145,9 @@ func (m *Memory) waitFor(ctx context.Context, signal string, config waitConfig) 
 	return &StepInfo{Name: signal, Kind: StepWait, Run: m.hold.Run, Value: payload}, nil
 }
 
-// deadlineOf is the name of the step that remembers until when a job waits.
-func deadlineOf(signal string) string {
-	const suffix = " (until)"
-	return signal[:min(len(signal), MaxStepName-len(suffix))] + suffix
-}
+// deadlineOf is the name of the step that remembers until when a job waits. It may
+// be longer than those that handlers give.
+func deadlineOf(signal string) string { return signal + " (until)" }
 
 // Signal gives a signal to the jobs that wait for it or will ([WaitFor]), with a
 // payload that marshals to JSON, or nil. It returns how many jobs it woke. The

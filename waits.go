@@ -9,9 +9,9 @@ import (
 // of other jobs. It is a part of the [Store] contract.
 //
 // A job that waits is blocked or, if it waits for a limited time, scheduled: it
-// holds no slot and no claim. That nobody is
-// forgotten rests on one rule: whoever parks a job, and whoever brings what it
-// waits for, first locks the key and then, in a statement of its own, looks.
+// holds no slot and no claim. That nobody is forgotten rests on one rule: whoever
+// parks a job, and whoever brings what it waits for, first locks the key and then,
+// in a statement of its own, looks.
 type Waiter interface {
 	// Signal stores a signal and makes the jobs ready that wait for it. The first
 	// of a name counts; later ones change nothing.

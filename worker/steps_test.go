@@ -159,6 +159,30 @@ func TestMisusesOfSteps(t *testing.T) {
 	}
 }
 
+// A later attempt that comes past most of the steps that a job can have may do
+// another one.
+func TestManySteps(t *testing.T) {
+	const many = offstage.MaxSteps/2 + 100
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		got := steps(t, offstagetest.NewStore(), func(ctx context.Context, job *offstage.Job[task]) error {
+			for i := range many {
+				if _, err := once(ctx, fmt.Sprint("step ", i), &n, i); err != nil {
+					return err
+				}
+			}
+			if job.Run == 1 {
+				return errors.New("not the last one")
+			}
+			_, err := once(ctx, "the last one", &n, 0)
+			return err
+		})
+		if n != many+1 || got.State != offstage.Completed || got.Run != 2 {
+			t.Errorf("%d steps were done, %s in run %d: %s", n, got.State, got.Run, got.Error)
+		}
+	})
+}
+
 func TestStepsOutsideAHandler(t *testing.T) {
 	ctx := t.Context()
 	_, step := offstage.Step(ctx, "a", func(context.Context) (int, error) { return 0, nil })

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/internal/faultstore"
@@ -79,9 +80,15 @@ func TestSleepHoldsNothing(t *testing.T) {
 func TestSwallowedWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		got := steps(t, offstagetest.NewStore(), func(ctx context.Context, job *offstage.Job[task]) error {
+		store := offstagetest.NewStore()
+		got := steps(t, store, func(ctx context.Context, job *offstage.Job[task]) error {
 			_ = offstage.Sleep(ctx, "nap", time.Minute)
 			_, _ = once(ctx, "after", &n, 1)
+			tx := store.Begin()
+			_, _ = offstage.StepTx(ctx, offstagetest.Tx(tx), "after, in a transaction", func(context.Context) (int, error) { n++; return n, nil })
+			if err := tx.Commit(); err != nil {
+				return err
+			}
 			if job.Run == 1 && n > 0 {
 				t.Error("a step was done after the sleep had begun")
 			}
@@ -158,6 +165,31 @@ func TestWaitWithin(t *testing.T) {
 			t.Errorf("completed in run %d", got.Run)
 		}
 		r.endWell()
+	})
+}
+
+// The names of signals may be as long as those of steps, and differ only at their
+// end: each wait has a time of its own.
+func TestWaitWithinForLongNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		got := steps(t, offstagetest.NewStore(), func(ctx context.Context, job *offstage.Job[task]) error {
+			long := strings.Repeat("ü", offstage.MaxStepName/2-1)
+			for _, end := range []string{"a", "b"} {
+				if _, err := offstage.WaitFor[int](ctx, long+end, offstage.Within(time.Hour)); !errors.Is(err, offstage.ErrNoSignal) {
+					return err
+				}
+			}
+			return nil
+		})
+		if waited := time.Since(begun).Truncate(time.Minute); got.State != offstage.Completed || waited != 2*time.Hour {
+			t.Errorf("%s after %v", got.State, waited)
+		}
+		for _, step := range got.Steps {
+			if !utf8.ValidString(step.Name) {
+				t.Errorf("a step has the name %q", step.Name)
+			}
+		}
 	})
 }
 
