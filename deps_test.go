@@ -25,7 +25,7 @@ var mayImport = map[string]string{
 	"sqlite":       ".",
 	"postgres":     ".",
 	"storetest":    ".",
-	"offstagetest": ". worker",
+	"offstagetest": ".",
 	"idempotency":  ".",
 	"status":       ".",
 	"api":          ". status",

@@ -1,5 +1,6 @@
 // Package offstagetest is what an application's own tests use: a store in
-// memory, and assertions about what was enqueued.
+// memory, assertions about what was enqueued, [Drain] to run it, and [Twice] to
+// find out whether a handler may run twice.
 //
 // The store keeps the whole contract of [offstage.Store] and takes Go's time,
 // so that inside a bubble of testing/synctest days of waiting pass in no time.
