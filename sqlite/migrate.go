@@ -20,11 +20,12 @@ const (
 	sqlCreateSchema = `CREATE TABLE IF NOT EXISTS offstage_schema (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT`
 	sqlHasSchema    = `SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'offstage_schema'`
 	sqlVersion      = `SELECT version FROM offstage_schema WHERE one = 1`
+	sqlMayWrite     = `UPDATE offstage_schema SET version = version WHERE one = 0` // writes nothing, and fails where nothing can be written
 	sqlSetVersion   = `INSERT INTO offstage_schema VALUES (1, ?) ON CONFLICT DO UPDATE SET version = excluded.version`
 )
 
 // Migrate brings the schema up to date. [Open] has done so already; it is here
-// for the contract and does nothing on a schema that is current.
+// for the contract and changes nothing on a schema that is current.
 func (s *Store) Migrate(ctx context.Context) error {
 	return s.write(ctx, "migrate the schema", migrate)
 }
@@ -40,7 +41,8 @@ func migrate(t *tx) error {
 	}
 	switch latest := len(scripts); {
 	case version == latest:
-		return nil
+		_, err := t.exec(sqlMayWrite) // BEGIN IMMEDIATE does not say that a file is read-only
+		return err
 	case version > latest:
 		return fmt.Errorf("%w: it has version %d, this program knows up to %d; run a newer program", offstage.ErrNewerSchema, version, latest)
 	}

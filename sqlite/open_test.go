@@ -51,18 +51,6 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestOpenReadOnly(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("root may write everywhere")
-	}
-	path := filepath.Join(t.TempDir(), "jobs.db")
-	open(t, path)
-	if err := os.Chmod(path, 0o400); err != nil {
-		t.Fatal(err)
-	}
-	refused(t, path, "read-only")
-}
-
 func TestOpenRefusesNewerSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobs.db")
 	store := open(t, path)
