@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ import (
 )
 
 // build compiles the program and returns its path.
-func build(t *testing.T) string {
+func build(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "offstage")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput(); err != nil {
@@ -40,7 +41,7 @@ type running struct {
 }
 
 // startDemo starts the demo and returns when it has said its address.
-func startDemo(t *testing.T, path string, flags ...string) *running {
+func startDemo(t testing.TB, path string, flags ...string) *running {
 	t.Helper()
 	command := exec.Command(path, append([]string{"demo", "--addr", "127.0.0.1:0"}, flags...)...)
 	r := &running{ended: make(chan error, 1), said: new(bytes.Buffer)}
@@ -86,7 +87,12 @@ func (r *running) kill() {
 }
 
 // uploadFile sends a file and returns the path of its status.
-func (r *running) uploadFile(t *testing.T, content io.Reader) string {
+func (r *running) uploadFile(t testing.TB, content io.Reader) string {
+	t.Helper()
+	return r.upload(t.Context(), t, content)
+}
+
+func (r *running) upload(ctx context.Context, t testing.TB, content io.Reader) string {
 	t.Helper()
 	reader, pipe := io.Pipe()
 	writer := multipart.NewWriter(pipe)
@@ -100,7 +106,7 @@ func (r *running) uploadFile(t *testing.T, content io.Reader) string {
 		}
 		pipe.CloseWithError(err)
 	}()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/reports", reader)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/reports", reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +133,7 @@ type seen struct {
 }
 
 // await asks for a status until it is as wanted.
-func (r *running) await(t *testing.T, path, what string, wanted func(seen) bool) seen {
+func (r *running) await(t testing.TB, path, what string, wanted func(seen) bool) seen {
 	t.Helper()
 	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
