@@ -52,9 +52,10 @@ from standard input. When the command ends with 0, the job is durable.`,
 	set.DurationVar(&flags.after, "after", 0, "not before so much time has passed, as 90m")
 	set.StringArrayVar(&flags.tags, "tag", nil, "a label to filter by; may be repeated")
 	set.StringToStringVar(&flags.metadata, "metadata", nil, "a note of the application's, as `key=value`; may be repeated")
+	set.Lookup("metadata").DefValue = "" // it is shown as [] otherwise
 	set.IntVar(&flags.maxAttempts, "max-attempts", 0, "how many attempts may fail (default: as the kind says)")
 	set.DurationVar(&flags.timeout, "timeout", 0, "limit of each attempt (default: as the kind says)")
-	set.StringVar(&flags.unique, "unique", "", "do not enqueue it twice: `skip`, replace, debounce or keep_last")
+	set.StringVar(&flags.unique, "unique", "", "do not enqueue it twice; the `mode` is skip, replace, debounce or keep_last")
 	set.StringVar(&flags.uniqueKey, "unique-key", "", "what makes it the same job (default: its arguments)")
 	set.StringSliceVar(&flags.uniqueArgs, "unique-args", nil, "the fields of its arguments that make it the same job")
 	set.DurationVar(&flags.uniquePeriod, "unique-period", 0, "at most one job in so much time")

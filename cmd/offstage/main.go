@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -78,7 +79,7 @@ func (p *program) Run(ctx context.Context, args []string, stdin io.Reader, stdou
 	}
 	code := codeOf(err)
 	if !errors.Is(err, errSaid) {
-		fmt.Fprintf(stderr, "offstage: %s\n", message(err))
+		fmt.Fprintf(stderr, "offstage: %s\n", byFlag(command, err))
 	}
 	if code == exitUsage {
 		fmt.Fprintf(stderr, "See “%s --help”.\n", command.CommandPath())
@@ -115,8 +116,8 @@ func needVerb(command *cobra.Command, args []string) error {
 	}
 	command.SuggestionsMinimumDistance = 2
 	problem := fmt.Sprintf("%q is not a command of %q", args[0], command.CommandPath())
-	for i, name := range command.SuggestionsFor(args[0]) {
-		problem += [2]string{"; did you mean ", ", "}[min(i, 1)] + name
+	if near := command.SuggestionsFor(args[0]); len(near) > 0 {
+		problem += "; did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return &usageError{problem}
 }
@@ -165,8 +166,18 @@ func (w *oneAtATime) Write(p []byte) (int, error) {
 func arguments(least, most int, usageText string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) < least || most >= 0 && len(args) > most {
-			return usage("expected %s, got %d arguments", usageText, len(args))
+			return usage("expected %s, got %s", usageText, countedArguments(len(args)))
 		}
 		return nil
 	}
+}
+
+func countedArguments(n int) string {
+	switch n {
+	case 0:
+		return "none"
+	case 1:
+		return "one"
+	}
+	return fmt.Sprint(n)
 }

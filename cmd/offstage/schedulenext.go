@@ -35,7 +35,7 @@ expression wins over --tz. @reboot has no ticks.`,
   offstage schedule next "H 4 * * *" --name nightly_report --json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usage("expected one EXPRESSION, got %d arguments; put it in quotes", len(args))
+				return usage("expected one EXPRESSION, got %d; put it in quotes", len(args))
 			}
 			return arguments(1, 1, "an EXPRESSION in quotes")(nil, args)
 		},

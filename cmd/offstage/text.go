@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/offstagehq/offstage"
+	"github.com/spf13/cobra"
 )
 
 // message is an error's text for people: without the library's name, which the
@@ -21,6 +23,21 @@ import (
 func message(err error) string {
 	text := plainLines(strings.ReplaceAll(err.Error(), "offstage: ", ""))
 	return strings.Join(slices.Compact(strings.Split(text, "\n")), "\n")
+}
+
+// byFlag is message for a command's user, to whom the field that is wrong is known
+// as a flag, if there is one of its name.
+func byFlag(command *cobra.Command, err error) string {
+	text := message(err)
+	var invalid *offstage.InvalidError
+	if !errors.As(err, &invalid) {
+		return text
+	}
+	flag := strings.ReplaceAll(invalid.Field, " ", "-")
+	if rest, leads := strings.CutPrefix(text, invalid.Field+": "); leads && command.Flag(flag) != nil {
+		return "--" + flag + ": " + rest
+	}
+	return text
 }
 
 // plain makes a text that others wrote harmless to a terminal and keeps it on
