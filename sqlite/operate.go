@@ -215,21 +215,31 @@ func (t *tx) reschedule(at standing, change offstage.Change) (offstage.State, er
 	return state, t.move(at, due, func() error { return t.schedule(at.waiting, due, state == offstage.Retrying) })
 }
 
-// The ready row of a job, by the index on job; it keeps its place among others.
+// One row of a job in each table, by the primary key or the index on job.
 const (
 	sqlSetPriority    = `UPDATE offstage_job SET priority = ? WHERE id = ?`
-	sqlReadyPriority  = `UPDATE offstage_ready SET priority = ? WHERE job = ?`
+	sqlReadyPriority  = `UPDATE offstage_ready SET priority = ?, seq = ? WHERE job = ?`
 	sqlStagedPriority = `UPDATE offstage_staged SET priority = ? WHERE job = ?`
 )
 
+// prioritize gives a waiting job another priority; if it is ready, it goes behind
+// those that have it already.
 func (t *tx) prioritize(at standing, priority int) error {
 	t.tell(offstage.NewsReady)
-	for _, query := range []string{sqlSetPriority, sqlReadyPriority, sqlStagedPriority} {
+	for _, query := range []string{sqlSetPriority, sqlStagedPriority} {
 		if _, err := t.exec(query, priority, at.job); err != nil {
 			return err
 		}
 	}
-	return nil
+	if at.state != offstage.Ready {
+		return nil
+	}
+	seq, err := t.next(&t.count.seq)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(sqlReadyPriority, priority, seq, at.job)
+	return err
 }
 
 // One job by the primary key of each table.

@@ -17,6 +17,7 @@ var operateCases = []Case{
 	{"operate/run now", "Run now makes a job ready and puts it in front of those of its priority.", operateRunNow},
 	{"operate/reschedule", "Reschedule makes a waiting job due at a time, or after a delay from the store's now.", operateReschedule},
 	{"operate/prioritize", "Reprioritize moves a waiting job among the others; one that waits for its time takes the priority along.", operatePrioritize},
+	{"operate/prioritize comes last", "A job whose priority is changed goes behind those that have the new priority already.", operatePrioritizeLast},
 }
 
 // verdicts of the table: what a verb makes of a state. 0: it is not allowed.
@@ -156,6 +157,14 @@ func operatePrioritize(r *rig) {
 	jobs := r.worker().take(3)
 	same(r, "order", idsOf(jobs), []offstage.ID{ids[2], ids[1], ids[0]})
 	same(r, "claimed priority", jobs[0].Priority, 0)
+}
+
+func operatePrioritizeLast(r *rig) {
+	first, second := echo(), echo()
+	second.Priority = 1
+	ids := r.insert(first, second)
+	r.apply(offstage.Change{Verb: offstage.VerbPrioritize, Job: ids[0], Priority: 1})
+	same(r, "order", idsOf(r.worker().take(2)), []offstage.ID{ids[1], ids[0]})
 }
 
 // refused makes a change that must be answered by a StateError.
