@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"database/sql"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/postgres"
@@ -52,7 +55,11 @@ var schemas atomic.Int64
 
 func newHarness(url, admin string) storetest.Harness {
 	h := &harness{deaf: url != admin, url: url, admin: admin, by: map[offstage.Store]*stage{}}
-	return storetest.Harness{Open: h.open, Peer: h.peer, Begin: h.begin, Advance: h.advance}
+	begin := h.begin
+	if h.deaf {
+		begin = h.beginSQL // what the store sends is the same
+	}
+	return storetest.Harness{Open: h.open, Peer: h.peer, Begin: begin, Advance: h.advance}
 }
 
 func (h *harness) open(tb testing.TB) offstage.Store {
@@ -64,9 +71,10 @@ func (h *harness) open(tb testing.TB) offstage.Store {
 	return h.handle(tb, st)
 }
 
-func (h *harness) handle(tb testing.TB, st *stage) offstage.Store {
+func (h *harness) handle(tb testing.TB, st *stage, options ...postgres.Option) offstage.Store {
 	tb.Helper()
-	opened, err := postgres.Open(tb.Context(), st.url, postgres.WithSchema(st.schema), postgres.WithClock(st.clock.time))
+	options = append(options, postgres.WithSchema(st.schema), postgres.WithClock(st.clock.time))
+	opened, err := postgres.Open(tb.Context(), st.url, options...)
 	if err != nil {
 		tb.Fatalf("open: %v", err)
 	}
@@ -91,9 +99,20 @@ func (h *harness) stage(store offstage.Store) *stage {
 	return h.by[store]
 }
 
+// peer opens a store on a pool of the application's.
 func (h *harness) peer(tb testing.TB, store offstage.Store) offstage.Store {
 	tb.Helper()
-	return h.handle(tb, h.stage(store))
+	st := h.stage(store)
+	url := st.url
+	if h.deaf {
+		url += "&default_query_exec_mode=exec" // as PgBouncer asks of applications
+	}
+	pool, err := pgxpool.New(contextOf(tb), url)
+	if err != nil {
+		tb.Fatalf("connect: %v", err)
+	}
+	tb.Cleanup(pool.Close)
+	return h.handle(tb, st, postgres.WithPool(pool))
 }
 
 func (h *harness) begin(tb testing.TB, _ offstage.Store) (offstage.Tx, func() error, func() error) {
@@ -108,6 +127,25 @@ func (h *harness) begin(tb testing.TB, _ offstage.Store) (offstage.Tx, func() er
 		tb.Fatalf("begin: %v", err)
 	}
 	return postgres.Tx(tx), func() error { return tx.Commit(tb.Context()) }, func() error { return tx.Rollback(tb.Context()) }
+}
+
+// beginSQL begins a transaction of database/sql.
+func (h *harness) beginSQL(tb testing.TB, _ offstage.Store) (offstage.Tx, func() error, func() error) {
+	tb.Helper()
+	db, err := sql.Open("pgx", h.admin)
+	if err != nil {
+		tb.Fatalf("connect: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			tb.Errorf("disconnect: %v", err)
+		}
+	})
+	tx, err := db.BeginTx(contextOf(tb), nil) // it must not end with the case's context
+	if err != nil {
+		tb.Fatalf("begin: %v", err)
+	}
+	return postgres.SQLTx(tx), tx.Commit, tx.Rollback
 }
 
 func (h *harness) advance(_ testing.TB, store offstage.Store, d time.Duration) {

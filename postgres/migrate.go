@@ -72,8 +72,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 			return err
 		}
 		texts := migrations(s.schema)
-		if version > len(texts) {
-			return fmt.Errorf("%w: it has version %d, this program knows versions up to %d", offstage.ErrNewerSchema, version, len(texts))
+		if err := mustKnow(version, len(texts)); err != nil {
+			return err
 		}
 		for i := version; i < len(texts); i++ {
 			if err := s.migrateTo(ctx, tx, i+1, texts[i]); err != nil {
@@ -83,6 +83,29 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return nil
 	})
 	return err
+}
+
+// checkSchema finds out whether the schema is what this program needs, and changes
+// nothing.
+func (s *Store) checkSchema(ctx context.Context) error {
+	return s.transact(ctx, "look at the schema's version", func(ctx context.Context, tx pgx.Tx) error {
+		version, err := s.version(ctx, tx)
+		if err != nil {
+			return err
+		}
+		latest := len(migrations(s.schema))
+		if version < latest {
+			return fmt.Errorf("the schema %q has version %d, this program needs %d: run “offstage migrate”, or the script that it prints with --sql", s.schema, version, latest)
+		}
+		return mustKnow(version, latest)
+	})
+}
+
+func mustKnow(version, latest int) error {
+	if version > latest {
+		return fmt.Errorf("%w: it has version %d, this program knows versions up to %d", offstage.ErrNewerSchema, version, latest)
+	}
+	return nil
 }
 
 // version returns the schema's version, 0 when there is none.

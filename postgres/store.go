@@ -92,8 +92,8 @@ type options struct {
 // different schemas do not see each other.
 func WithSchema(name string) Option { return func(o *options) { o.schema = name } }
 
-// WithoutMigrate leaves the schema as it is; somebody else runs Migrate, or the
-// script that [MigrationSQL] returns.
+// WithoutMigrate leaves the schema as it is: somebody else has run "offstage
+// migrate", or the script that [MigrationSQL] returns. Open says so if nobody has.
 func WithoutMigrate() Option { return func(o *options) { o.migrate = false } }
 
 // WithPool uses the application's own pool for work, so that the number of
@@ -132,10 +132,12 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	s.ids.turn <- struct{}{}
 	s.inserts, s.notes = newGroups(s.storeGroup), newGroups(s.noteGroup)
 	s.knocker.start(s)
-	if o.migrate {
-		if err := s.Migrate(ctx); err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
+	prepare := s.Migrate
+	if !o.migrate {
+		prepare = s.checkSchema
+	}
+	if err := prepare(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

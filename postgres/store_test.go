@@ -22,7 +22,8 @@ func TestStore(t *testing.T) {
 }
 
 // TestStoreThroughPgBouncer runs them through PgBouncer in transaction mode, on
-// the newest version: a pooler does not care.
+// the newest version: a pooler does not care. The caller's transactions are those
+// of database/sql.
 func TestStoreThroughPgBouncer(t *testing.T) {
 	db := pgtest.Open(t)
 	bouncer := pgtest.StartBouncer(t, db.Cluster, pgserver.BouncerOptions{})
