@@ -18,7 +18,7 @@ import (
 func explore(t *testing.T, h storetest.Harness, begin func(*rapid.T, *scope) rapid.StateMachine) {
 	setFlag(t, "rapid.nofailfile", "true")
 	if h.Advance == nil {
-		setFlag(t, "rapid.shrinktime", "5h") // time flies in a bubble
+		setFlag(t, "rapid.shrinktime", "5m") // of the bubble: seconds, and a minute with the race detector
 	}
 	check := func(t *testing.T) {
 		// A testing.T in a bubble may not be asked for its deadline.
