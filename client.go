@@ -299,7 +299,8 @@ func (c *Client) Reschedule(ctx context.Context, id ID, at time.Time) (State, er
 	return c.store.Apply(ctx, Change{Verb: VerbReschedule, Job: id, RunAt: at})
 }
 
-// Reprioritize changes a waiting job's priority.
+// Reprioritize changes a waiting job's priority. A ready job goes behind those that
+// have the new one already.
 func (c *Client) Reprioritize(ctx context.Context, id ID, priority int) (State, error) {
 	if priority < 0 || priority > MaxPriority {
 		return 0, invalid("priority", "%d is not from 0 (first) to %d (last)", priority, MaxPriority)
