@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/worker"
@@ -15,7 +16,8 @@ func (p *program) scheduleExportCommand() *cobra.Command {
 		Short: "Write schedules as a crontab that runs them by this command",
 		Long: `Write a crontab whose entries run the schedules by “offstage schedule run”, for a
 machine that shall have cron instead of a worker that leads. What a crontab cannot
-say is a comment in it. Pause the schedules here, or both will run them.`,
+say is a comment in it, and so is a store whose address has a password: fill it in.
+Pause the schedules here, or both will run them.`,
 		Example: "  offstage schedule export --format crontab",
 		Args:    arguments(0, 0, "no argument"),
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -23,6 +25,9 @@ say is a comment in it. Pause the schedules here, or both will run them.`,
 				return usage("--format: %q is not crontab", format)
 			}
 			return p.withClient(command.Context(), func(client *offstage.Client) error {
+				if err := p.exportStore(); err != nil {
+					return err
+				}
 				zone := ""
 				for after := ""; ; {
 					page, err := client.Schedules(command.Context(), after, 500)
@@ -42,6 +47,38 @@ say is a comment in it. Pause the schedules here, or both will run them.`,
 	command.Flags().StringVar(&format, "format", "crontab", "what to write: `crontab`")
 	p.storeFlag(command)
 	return command
+}
+
+// exportStore writes where the entries find their store.
+func (p *program) exportStore() error {
+	at, err := p.place()
+	if err != nil {
+		return err
+	}
+	text, err := crontabStore(at)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(p.stdout, text)
+	return err
+}
+
+// crontabStore returns the settings that name a store in a crontab: cron starts its
+// entries in another folder, and in an environment of their own.
+func crontabStore(at place) (settings string, err error) {
+	if at.file != "" {
+		if at.file, err = filepath.Abs(at.file); err != nil {
+			return "", err
+		}
+	}
+	settings = storeEnv + "=" + plain(at.String()) + "\n"
+	if at.url != "" && at.String() != at.url {
+		settings = "# with its password: " + settings
+	}
+	if at.schema != "" {
+		settings += schemaEnv + "=" + plain(at.schema) + "\n"
+	}
+	return settings, nil
 }
 
 // exportSchedule writes an entry, in the zone that was set last or a new one.

@@ -62,8 +62,26 @@ func TestScheduleImport(t *testing.T) {
 		t.Errorf("the file with handlers: %v, %s", err, text)
 	}
 	got = run(t, store, "", "schedule", "export")
-	if want := "CRON_TZ=Europe/Berlin\n0 4 * * * offstage schedule run nightly\n# off: a crontab cannot say every 1h30m (UTC)\n"; got.stdout != want {
+	if want := "OFFSTAGE_STORE=" + store + "\nCRON_TZ=Europe/Berlin\n0 4 * * * offstage schedule run nightly\n# off: a crontab cannot say every 1h30m (UTC)\n"; got.stdout != want {
 		t.Errorf("exported %q, want %q", got.stdout, want)
+	}
+}
+
+// A crontab names its store, but no password.
+func TestCrontabStore(t *testing.T) {
+	here, err := filepath.Abs("jobs.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[place]string{
+		{file: "jobs.db"}: "OFFSTAGE_STORE=" + here + "\n",
+		{url: "postgres://app@db/app?sslmode=require"}:                "OFFSTAGE_STORE=postgres://app@db/app?sslmode=require\n",
+		{url: "postgres://app:secret@db/app", schema: "jobs"}:         "# with its password: OFFSTAGE_STORE=postgres://app:xxxxx@db/app\nOFFSTAGE_SCHEMA=jobs\n",
+		{url: "postgres://db/app?sslmode=require&password=secret%21"}: "# with its password: OFFSTAGE_STORE=postgres://db/app?password=xxxxx&sslmode=require\n",
+	} {
+		if got, err := crontabStore(at); got != want || err != nil {
+			t.Errorf("%+v: %q, %v, want %q", at, got, err, want)
+		}
 	}
 }
 
