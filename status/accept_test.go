@@ -86,7 +86,7 @@ func TestAcceptForm(t *testing.T) {
 		answer := r.do("POST", "/builds", "do=wait", "Accept", "text/html,*/*;q=0.8")
 		r.want(answer, http.StatusSeeOther)
 		page := r.want(r.do("GET", answer.Header.Get("Location"), "", "Accept", "text/html"), http.StatusOK)
-		for _, part := range []string{"<offstage-status", `content="2"`, "This begins in a moment."} {
+		for _, part := range []string{"<offstage-status", `content="5"`, "This begins in a moment."} {
 			if !strings.Contains(page, part) {
 				r.Errorf("the page lacks %s: %s", part, page)
 			}

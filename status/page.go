@@ -59,10 +59,14 @@ type pageData struct {
 	Problem       *Problem
 }
 
+// refresh is how often a page loads itself again where there is no JavaScript, in
+// seconds: it takes the focus away, and a click that falls into it.
+const refresh = 5
+
 func newPageData(prefix string, s Status) pageData {
 	page := pageData{Prefix: prefix, Title: s.Title, Status: &s}
 	if !s.State.Terminal() {
-		page.Refresh = 2
+		page.Refresh = refresh
 	}
 	return page
 }

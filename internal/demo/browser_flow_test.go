@@ -74,61 +74,41 @@ func startSlow(t *testing.T, store offstage.Store, dir string) *slow {
 // are artefacts of the test, at two widths, by day and by night.
 func TestFollowInABrowser(t *testing.T) {
 	ctx, _ := browser(t) // it complains while there is no network
+	v := &visitor{t}
 	dir := t.TempDir()
 	store := openStore(t, dir)
 	web := startOn(t, dir, store, withoutWorker)
 	slow, steps := startSlow(t, store, dir), make(chan int64)
 	slow.jobs <- steps
 	slow.jobs <- make(chan int64)
-	show := func(steps ...chromedp.Action[chromedp.Void]) {
-		t.Helper()
-		if err := chromedp.Do(ctx, steps...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	until := func(expression string) {
-		t.Helper()
-		if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression)); err != nil {
-			t.Fatalf("%s: %v", expression, err)
-		}
-	}
-	file := filepath.Join(t.TempDir(), "mine.csv")
-	if err := os.WriteFile(file, []byte("a,b\n1,x\n2,y\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	const bar = `document.querySelector("progress[data-part=bar]").value`
-	show(chromedp.Navigate(web.url+"/"), chromedp.SetUploadFiles("#file", []string{file}), chromedp.Submit("#file"),
-		chromedp.WaitVisible("offstage-status[state=running]"))
+	v.uploads(ctx, web, "offstage-status[state=running]")
 	steps <- 20
-	until(bar + " === 20")
+	v.sees(ctx, bar+" === 20")
 	steps <- 40
-	until(bar + " === 40")
+	v.sees(ctx, bar+" === 40")
 	pictures(t, ctx, "status-running")
 
-	show(chromedp.Reload(), chromedp.WaitVisible("offstage-status[state=running]"))
-	until(bar + " === 40")
+	v.does(ctx, chromedp.Reload(), chromedp.WaitVisible("offstage-status[state=running]"))
+	v.sees(ctx, bar+" === 40")
 
 	address := strings.TrimPrefix(web.url, "http://")
 	web.stop()
-	show(chromedp.WaitVisible("offstage-status[stale]"))
+	v.does(ctx, chromedp.WaitVisible("offstage-status[stale]"))
 	steps <- 60
 	startOn(t, dir, store, withoutWorker, func(cfg *Config) { cfg.Listener = listen(t, address) })
-	until(`!document.querySelector("offstage-status").hasAttribute("stale") && ` + bar + " === 60")
+	v.sees(ctx, `!document.querySelector("offstage-status").hasAttribute("stale") && `+bar+" === 60")
 
 	close(steps)
-	show(chromedp.WaitVisible("#report .button.primary"))
+	v.does(ctx, chromedp.WaitVisible("#report .button.primary"))
 	pictures(t, ctx, "status-completed")
-	href, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector("#report .button:not(.primary)").getAttribute("href")`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	href := v.at(ctx, `document.querySelector("#report .button:not(.primary)").getAttribute("href")`)
 	if got := web.get(href); got.status != http.StatusOK || !strings.Contains(got.header.Get("Content-Disposition"), "mine.csv.html") {
 		t.Errorf("the download is answered with %d, %v", got.status, got.header)
 	}
 
-	show(chromedp.Navigate(web.url+"/"), chromedp.SetUploadFiles("#file", []string{file}), chromedp.Submit("#file"),
-		chromedp.WaitVisible("offstage-status[state=running]"), chromedp.WaitVisible("#status form button"), chromedp.Click("#status form button"),
-		chromedp.WaitVisible(".state.cancelled"))
+	v.uploads(ctx, web, "offstage-status[state=running]")
+	v.does(ctx, chromedp.WaitVisible("#status form button"), chromedp.Click("#status form button"), chromedp.WaitVisible(".state.cancelled"))
 	pictures(t, ctx, "status-cancelled")
 }
 

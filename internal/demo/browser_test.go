@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -68,22 +67,17 @@ func browser(t *testing.T) (ctx context.Context, complaints func() []string) {
 // anything that its own policy forbids.
 func TestPagesInABrowser(t *testing.T) {
 	ctx, complaints := browser(t)
+	v := &visitor{t}
 	dir := t.TempDir()
 	store := openStore(t, dir)
 	web := startOn(t, dir, store, withoutWorker)
 	path := web.upload("live.csv", readings(1000)).header.Get("Location")
-	show := func(steps ...chromedp.Action[chromedp.Void]) {
-		t.Helper()
-		if err := chromedp.Do(ctx, steps...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	show(chromedp.Navigate(web.url+path), chromedp.WaitVisible(".state.ready"))
+	v.does(ctx, chromedp.Navigate(web.url+path), chromedp.WaitVisible(".state.ready"))
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("window.same = true")); err != nil {
 		t.Fatal(err)
 	}
 	startOn(t, dir, store, func(cfg *Config) { cfg.Role = RoleWorker })
-	show(chromedp.WaitVisible(".state.completed"))
+	v.does(ctx, chromedp.WaitVisible(".state.completed"))
 	heading, err := chromedp.Run(ctx, chromedp.Text("#report h2"))
 	if err != nil || heading != "1,000 rows" {
 		t.Errorf("the page shows %q, %v", heading, err)
@@ -92,7 +86,7 @@ func TestPagesInABrowser(t *testing.T) {
 		t.Errorf("the page was loaded again, or %v", err)
 	}
 	for _, page := range []string{"/", "/devices", "/devices/pump-2", "/priorities", "/billing", "/schedules", "/inbox", "/search?q=live", "/jobs", "/jobs/" + web.jobs("build_report")[0].ID.String(), web.file(path) + "?view"} {
-		show(chromedp.Navigate(web.url+page), chromedp.WaitReady("h1"))
+		v.does(ctx, chromedp.Navigate(web.url+page), chromedp.WaitReady("h1"))
 	}
 	if said := complaints(); len(said) > 0 {
 		t.Errorf("the browser complains: %q", said)
@@ -102,14 +96,11 @@ func TestPagesInABrowser(t *testing.T) {
 // The forms work as people use them.
 func TestFormsInABrowser(t *testing.T) {
 	ctx, complaints := browser(t)
+	v := &visitor{t}
 	s := start(t)
-	file := filepath.Join(t.TempDir(), "mine.csv")
-	if err := os.WriteFile(file, []byte("a,b\n1,x\n2,y\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	err := chromedp.Do(ctx,
+	v.does(ctx,
 		chromedp.Navigate(s.url+"/"),
-		chromedp.SetUploadFiles("#file", []string{file}),
+		chromedp.SetUploadFiles("#file", []string{v.file()}),
 		chromedp.Submit("#file"),
 		chromedp.WaitVisible("table.wide-names"),
 		chromedp.Navigate(s.url+"/devices/pump-2"),
@@ -120,9 +111,6 @@ func TestFormsInABrowser(t *testing.T) {
 		chromedp.Click("main form button"),
 		chromedp.WaitVisible("#high .state.completed"),
 	)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if reports, alerts := s.jobs("build_report"), s.jobs("raise_alert"); len(reports) != 1 || len(alerts) != highJobs {
 		t.Errorf("the forms enqueued %d reports and %d alerts", len(reports), len(alerts))
 	}

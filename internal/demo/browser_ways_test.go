@@ -54,6 +54,14 @@ func (v *visitor) file() string {
 	return path
 }
 
+// uploads sends a small file by the form, and waits until the page of its report
+// says this of it.
+func (v *visitor) uploads(ctx context.Context, web *site, until string) {
+	v.Helper()
+	v.does(ctx, chromedp.Navigate(web.url+"/"), chromedp.SetUploadFiles("#file", []string{v.file()}),
+		chromedp.Click("form.upload button"), chromedp.WaitVisible(until))
+}
+
 // tabsTo presses Tab until what has the focus says this, and wants that to be seen:
 // it has an outline.
 func (v *visitor) tabsTo(ctx context.Context, text string) {
@@ -109,8 +117,8 @@ func TestWithoutJavaScriptInABrowser(t *testing.T) {
 	v.does(ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := cdp.Call(ctx, target, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 		return err
-	}), chromedp.Navigate(web.url+"/"), chromedp.SetUploadFiles("#file", []string{v.file()}), chromedp.Click("form.upload button"),
-		chromedp.WaitVisible(".state.running"))
+	}))
+	v.uploads(ctx, web, ".state.running")
 	steps <- 50
 	for shown := ""; shown != "50"; { // a page that is being left cannot be asked
 		shown, _ = chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector("progress[data-part=bar]")?.getAttribute("value") ?? ""`))
@@ -124,9 +132,8 @@ func TestWithoutJavaScriptInABrowser(t *testing.T) {
 	close(steps)
 	v.does(ctx, chromedp.WaitVisible("#report .button.primary"))
 	pictures(t, ctx, "without-javascript")
-	v.does(ctx, chromedp.Navigate(web.url+"/"), chromedp.SetUploadFiles("#file", []string{v.file()}), chromedp.Click("form.upload button"),
-		chromedp.WaitVisible(".state.running"), chromedp.WaitVisible("#status form button"), chromedp.Click("#status form button"),
-		chromedp.WaitVisible(".state.cancelled"))
+	v.uploads(ctx, web, ".state.running")
+	v.does(ctx, chromedp.Click("#status form button"), chromedp.WaitVisible(".state.cancelled")) // the page has only just been loaded
 	if said := complaints(); len(said) > 0 {
 		t.Errorf("the browser complains: %q", said)
 	}

@@ -133,7 +133,7 @@ func (s *service) showDevice(w http.ResponseWriter, r *http.Request) {
 		s.writeJSON(w, http.StatusOK, view)
 		return
 	}
-	s.render(w, http.StatusOK, "device", devicePage{frame{Title: id, Nav: "devices", Every: liveFast}, view, downTime})
+	s.render(w, http.StatusOK, "device", devicePage{frame{Title: id, Nav: "devices", Every: liveFast, Form: true}, view, downTime})
 }
 
 func (s *service) viewDevice(r *http.Request, id string) (deviceView, error) {

@@ -30,7 +30,7 @@ type reportLine struct {
 // showOverview is GET /.
 func (s *service) showOverview(w http.ResponseWriter, r *http.Request) {
 	page := overviewPage{
-		frame: frame{Title: "Offstage demo", Nav: "overview", Every: liveSlow}, MaxUpload: s.maxUpload, Sample: sampleRows, Devices: deviceNames,
+		frame: frame{Title: "Offstage demo", Nav: "overview", Every: liveSlow, Form: true}, MaxUpload: s.maxUpload, Sample: sampleRows, Devices: deviceNames,
 		LowJobs: lowJobs, HighJobs: highJobs,
 	}
 	reports, err := s.client.List(r.Context(), offstage.Filter{Kind: BuildReport{}.Kind(), Limit: 5})

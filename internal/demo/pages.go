@@ -29,10 +29,8 @@ type frame struct {
 	Title string
 	Nav   string // the entry of the navigation that is current
 	Every int    // the page follows what changes, looking every so many ms; 0: it does not
+	Form  bool   // it has fields to fill in, which a reload would empty
 }
-
-// Refresh is how often the page reloads where there is no JavaScript, in seconds.
-func (f frame) Refresh() int { return max(f.Every/1000, 1) }
 
 // pages are the parsed templates by page. They are safe for concurrent use.
 type pages map[string]*template.Template

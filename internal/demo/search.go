@@ -95,7 +95,7 @@ const (
 
 // search is GET /search?q=…
 func (s *service) search(w http.ResponseWriter, r *http.Request) {
-	page := searchPage{frame: frame{Title: "Search", Nav: "overview", Every: liveSlow}, Query: strings.TrimSpace(r.URL.Query().Get("q"))}
+	page := searchPage{frame: frame{Title: "Search", Nav: "overview", Every: liveSlow, Form: true}, Query: strings.TrimSpace(r.URL.Query().Get("q"))}
 	if len(page.Query) > maxQuery {
 		s.fail(w, r, refuse(http.StatusUnprocessableEntity, "q: at most %d bytes are searched for", maxQuery))
 		return

@@ -47,3 +47,17 @@ func flipped(c byte) string {
 	}
 	return "A"
 }
+
+// Without JavaScript a page that is waited on loads itself again, slowly enough to
+// reach its buttons, and one with fields to fill in does not: it would empty them.
+func TestReloadWithoutJavaScript(t *testing.T) {
+	s := start(t, withoutWorker)
+	report := s.upload("a.csv", strings.NewReader("a\n1\n")).header.Get("Location")
+	for path, reloads := range map[string]bool{report: true, "/jobs": true, "/": false, "/devices/pump-2": false, "/search?q=a": false} {
+		page := s.get(path, "Accept", "text/html").body
+		itself, byHand := strings.Contains(page, `<noscript><meta http-equiv="refresh" content="5">`), strings.Contains(page, "load it again")
+		if itself != reloads || byHand == reloads {
+			t.Errorf("%s reloads itself: %t, says how to: %t", path, itself, byHand)
+		}
+	}
+}
