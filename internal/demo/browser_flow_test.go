@@ -117,7 +117,9 @@ func TestFollowInABrowser(t *testing.T) {
 func pictures(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
 	for _, theme := range []string{"light", "dark"} {
-		media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}
+		media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}, // nothing is on its way
+		}}
 		for device, width := range map[string]int64{"desktop": 1280, "phone": 390} {
 			err := chromedp.Do(ctx, chromedp.EmulateViewport(width, 800), chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 				_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, media)

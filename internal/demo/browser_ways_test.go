@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -146,10 +147,12 @@ func TestPhoneInABrowser(t *testing.T) {
 	web := start(t)
 	report := web.upload("a report with a long name, as people give them.csv", readings(1000)).header.Get("Location")
 	web.awaitState(report, offstage.Completed)
+	failed := web.upload("broken.csv", io.MultiReader(readings(50), strings.NewReader("only one cell\n"))).header.Get("Location")
+	web.awaitState(failed, offstage.Failed)
 	command := web.command("pump-2", "open").header.Get("Location")
 	web.awaitState(command, offstage.Completed)
 	pages := map[string]string{
-		"overview": "/", "report": report, "command": command, "device": "/devices/pump-2", "jobs": "/jobs",
+		"overview": "/", "report": report, "failed": failed, "command": command, "device": "/devices/pump-2", "jobs": "/jobs",
 		"job": "/jobs/" + web.jobs("send_command")[0].ID.String(), "inbox": "/inbox",
 	}
 	for name, path := range pages {

@@ -58,6 +58,9 @@ func TestDeviceAppliesEachCommandOnce(t *testing.T) {
 	if page := s.get("/devices/pump-2"); !strings.Contains(page.body, "open 3") || !strings.Contains(page.body, paths[3]) {
 		t.Error("the page does not show the command and its status link")
 	}
+	if page := s.get(paths[3], "Accept", "text/html"); !strings.Contains(page.body, `href="/devices/pump-2"`) {
+		t.Error("the command's page does not lead back to its device")
+	}
 }
 
 // While a device is down its commands are kept and its user is told; when it is

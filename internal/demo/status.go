@@ -53,6 +53,7 @@ type statusPage struct {
 	Script string
 	Report *csvreport.Report
 	All    *uploadsReport
+	Device string       // that a command is for; "": it is none
 	File   *status.File // that it left; nil: none
 }
 
@@ -74,6 +75,11 @@ func (s *service) showStatus(w http.ResponseWriter, r *http.Request, now status.
 		case ReportUploads{}.Kind():
 			err = json.Unmarshal(now.Result, &page.All)
 		}
+	}
+	if job.Kind == (SendCommand{}).Kind() {
+		var args SendCommand
+		err = json.Unmarshal(job.Args, &args)
+		page.Nav, page.Device = "devices", args.Device
 	}
 	if err != nil {
 		s.fail(w, r, err)
