@@ -61,6 +61,13 @@ func tables(t *testing.T, conn *pgx.Conn, schema string) string {
 	return strings.ReplaceAll(strings.Join(lines, "\n"), schema+".", "")
 }
 
+func TestOpenRefusesAnUnclearParameter(t *testing.T) {
+	var invalid *offstage.InvalidError
+	if err := refused(t, "postgres://127.0.0.1:1/x?pgbouncer=yes", "true or false"); !errors.As(err, &invalid) {
+		t.Errorf("got %v, want an InvalidError", err)
+	}
+}
+
 func TestOpenRefusesANewerSchema(t *testing.T) {
 	url := pgtest.Open(t).URL
 	store, err := postgres.Open(t.Context(), url)

@@ -185,7 +185,11 @@ func parse(address string, shared *pgxpool.Pool) (config *pgxpool.Config, foreig
 	}
 	if u, e := url.Parse(address); e == nil && u.Query().Has("pgbouncer") {
 		query := u.Query()
-		foreign, known = query.Get("pgbouncer") == "true", true
+		answer := query.Get("pgbouncer")
+		if answer != "true" && answer != "false" {
+			return nil, false, false, &offstage.InvalidError{Field: "url", Problem: fmt.Sprintf("pgbouncer=%.20q is not true or false", answer)}
+		}
+		foreign, known = answer == "true", true
 		query.Del("pgbouncer")
 		u.RawQuery = query.Encode()
 		address = u.String()
