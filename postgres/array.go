@@ -47,7 +47,13 @@ func numbers[N ~int | ~int32 | ~int64](items []N) string {
 
 // texts writes one text of each item as an array literal; NULL where there is none.
 func texts[T any](items []T, text func(*T) (string, bool)) string {
+	size := 2
+	for i := range items {
+		s, _ := text(&items[i])
+		size += len(s) + len(s)/8 + len(`"",`) // JSON has quotes, which are escaped
+	}
 	var b strings.Builder
+	b.Grow(size)
 	b.WriteByte('{')
 	for i := range items {
 		if i > 0 {

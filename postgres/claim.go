@@ -1,11 +1,11 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -100,6 +100,7 @@ func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.
 		plan.sent = time.Now()
 		b.Queue(s.sql(claimSQL), plan.params(s.now())...).Query(func(rows pgx.Rows) error {
 			got = fetched{}
+			got.grow(int(s.fetches.Load()))
 			return got.scan(rows, plan)
 		})
 	}})
@@ -107,13 +108,14 @@ func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.
 		s.hints.drop()
 		return offstage.Claim{}, err
 	}
-	if len(got.picks) == 0 {
+	s.fetches.Store(max(int64(len(got.jobs)), s.fetches.Load()/2))
+	if len(got.jobs) == 0 {
 		s.open.remove(req.Worker, req.Seq)
 	}
 	s.hints.moved(plan.epoch, plan.moves)
 	late := s.learnFrom(plan, &got)
 	claim := offstage.Claim{Seq: req.Seq, Pending: s.sleepers.pending(req.Worker, slept, got.snapshot) || late}
-	claim.Jobs, err = s.named(ctx, plan, got.picks)
+	claim.Jobs, err = s.named(ctx, plan, &got)
 	return claim, err
 }
 
@@ -189,19 +191,32 @@ func (p *fetchPlan) late() []any {
 	}
 }
 
-// pick is one job that a claim took.
+// pick is where a claim took a job.
 type pick struct {
-	job  offstage.ClaimedJob
 	nr   int // the stretch, from 1
 	at   place
 	kind int32
 }
 
-// fetched is what claimSQL answered.
+// fetched is what claimSQL answered. To sort it is to put the jobs, with their
+// picks, in the order of the stretches.
 type fetched struct {
 	snapshot snapshot
 	paused   []int32
-	picks    []pick
+	jobs     []offstage.ClaimedJob // still without the names of queues and kinds
+	picks    []pick                // of each job
+}
+
+// grow makes room for so many jobs.
+func (f *fetched) grow(n int) {
+	f.jobs, f.picks = make([]offstage.ClaimedJob, 0, n), make([]pick, 0, n)
+}
+
+func (f *fetched) Len() int           { return len(f.jobs) }
+func (f *fetched) Less(i, j int) bool { return f.picks[i].nr < f.picks[j].nr }
+func (f *fetched) Swap(i, j int) {
+	f.jobs[i], f.jobs[j] = f.jobs[j], f.jobs[i]
+	f.picks[i], f.picks[j] = f.picks[j], f.picks[i]
 }
 
 // scan reads the header and the jobs.
@@ -230,24 +245,22 @@ func (f *fetched) scan(rows pgx.Rows, plan *fetchPlan) error {
 			continue
 		}
 		st := &plan.stretches[nr-1]
-		p := pick{nr: int(nr), at: place{lane, key{xid, job}}}
-		p.job = offstage.ClaimedJob{
+		f.picks = append(f.picks, pick{int(nr), place{lane, key{xid, job}}, kind.Int32})
+		f.jobs = append(f.jobs, offstage.ClaimedJob{
 			Facts: offstage.Facts{ID: offstage.ID(job), Priority: int(lane / 2)}, Pool: st.pool,
 			Run: run, Errors: errs, Lost: lost,
 			ArgsDeferred: flags&flagDeferred != 0, CancelAsked: flags&flagCancelAsked != 0, KindPaused: flags&flagKindPaused != 0,
-		}
-		if !kind.Valid {
-			p.job.Missing = true
+		})
+		if taken := &f.jobs[len(f.jobs)-1]; !kind.Valid {
+			taken.Missing = true
 		} else {
-			p.kind = kind.Int32
-			p.job.MaxAttempts, p.job.Timeout = int(maxAttempts.Int32), micros(timeout.Int64)
-			p.job.CreatedAt, p.job.UniqueKey, p.job.Args = created.Time.UTC(), uniqueKey, args
-			if err := readExtra(&p.job.Extra, extra); err != nil {
+			taken.MaxAttempts, taken.Timeout = int(maxAttempts.Int32), micros(timeout.Int64)
+			taken.CreatedAt, taken.UniqueKey, taken.Args = created.Time.UTC(), uniqueKey, args
+			if err := readExtra(&taken.Extra, extra); err != nil {
 				return err
 			}
 		}
 		uniqueKey, args = nil, nil // the next row must not write into them
-		f.picks = append(f.picks, p)
 	}
 	return rows.Err()
 }
@@ -288,8 +301,9 @@ func (s *Store) learnFrom(plan *fetchPlan, got *fetched) (late bool) {
 	used := map[int32][]int16{}            // lanes by queue
 	for i := range got.picks {
 		p := &got.picks[i]
-		taken[p.job.Pool]++
-		last[p.job.Pool] = p
+		pool := plan.stretches[p.nr-1].pool
+		taken[pool]++
+		last[pool] = p
 		if queue := plan.stretches[p.nr-1].queue; !slices.Contains(used[queue], p.at.lane) {
 			used[queue] = append(used[queue], p.at.lane)
 		}
@@ -320,23 +334,22 @@ func (s *Store) learnFrom(plan *fetchPlan, got *fetched) (late bool) {
 
 // named gives the picked jobs the names of their queues and kinds, and the
 // order in which they are to be started: by pool, as they were picked.
-func (s *Store) named(ctx context.Context, plan *fetchPlan, picks []pick) ([]offstage.ClaimedJob, error) {
-	slices.SortStableFunc(picks, func(a, b pick) int { return cmp.Compare(a.nr, b.nr) })
-	jobs := make([]offstage.ClaimedJob, len(picks))
-	for i := range picks {
-		p := &picks[i]
+func (s *Store) named(ctx context.Context, plan *fetchPlan, got *fetched) ([]offstage.ClaimedJob, error) {
+	sort.Stable(got)
+	for i := range got.jobs {
+		job, p := &got.jobs[i], &got.picks[i]
 		var err error
-		if p.job.Queue, err = s.named1(ctx, s.queueName, plan.stretches[p.nr-1].queue); err != nil {
+		if job.Queue, err = s.named1(ctx, s.queueName, plan.stretches[p.nr-1].queue); err != nil {
 			return nil, err
 		}
-		if !p.job.Missing {
-			if p.job.Kind, err = s.named1(ctx, s.kindName, p.kind); err != nil {
-				return nil, err
-			}
+		if job.Missing {
+			continue
 		}
-		jobs[i] = p.job
+		if job.Kind, err = s.named1(ctx, s.kindName, p.kind); err != nil {
+			return nil, err
+		}
 	}
-	return jobs, nil
+	return got.jobs, nil
 }
 
 // named1 returns the name behind a number, after a look at the tables if it is

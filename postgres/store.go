@@ -55,6 +55,7 @@ type Store struct {
 
 	closed   atomic.Bool
 	closing  chan struct{}  // closed by Close
+	fetches  atomic.Int64   // jobs that the latest claims took: the next will take about as many
 	epoch    atomic.Int64   // counts connections made: what was remembered before is doubtful
 	running  sync.WaitGroup // the store's goroutines
 	sqlTexts sync.Map       // statement → the same for this schema

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"sync"
 	"time"
@@ -37,10 +38,13 @@ type claim struct {
 
 // attempt is one claimed job on its way through this process.
 type attempt struct {
-	job   offstage.ClaimedJob
+	job   offstage.Job[json.RawMessage] // as its handler gets it
 	claim *claim
 	pool  int // index into Config.Pools
 	kind  *kind
+	marks marks
+	// execution is what the handler reaches by its context.
+	execution execution
 	// entering holds up the attempts of later ranks; nil once the handler was
 	// entered, or will not be soon. It belongs to the attempt's goroutine.
 	entering *sync.WaitGroup
@@ -49,12 +53,15 @@ type attempt struct {
 
 	cancel    context.CancelCauseFunc // guarded by book.mu until armed: ends the context
 	asked     error                   // guarded by book.mu: the cause, if it was asked for before there was a context
-	done      <-chan struct{}         // guarded by book.mu: of the handler's context; nil: not started
+	over      func() error            // guarded by book.mu: the Err of the handler's context; nil: not started
 	ignoring  time.Time               // guarded by book.mu: since when its end was seen to be ignored
 	reported  bool                    // guarded by book.mu: as deaf
 	settling  bool                    // guarded by book.mu: the handler has returned
 	abandoned bool                    // guarded by book.mu: the worker has written its end and left
 }
+
+// marks are what a claim says of a job beside its facts.
+type marks struct{ argsDeferred, missing, cancelAsked, kindPaused bool }
 
 func newBook(pools []Pool, hungry signal) *book {
 	b := &book{
@@ -145,11 +152,11 @@ func (a *attempt) stop(cause error) {
 	}
 }
 
-// started notes that the attempt's handler runs under a context with that done.
-func (b *book) started(a *attempt, done <-chan struct{}) {
+// started notes that the attempt's handler runs under a context with that Err.
+func (b *book) started(a *attempt, over func() error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a.done = done
+	a.over = over
 }
 
 // leave notes that an attempt has ended here, hands its end on by record, and
@@ -263,7 +270,7 @@ func (b *book) running() int {
 func (b *book) settles(a *attempt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a.done, a.settling = nil, true
+	a.over, a.settling = nil, true
 }
 
 // abandon gives up the attempts that have not ended: what their handlers return
@@ -322,12 +329,7 @@ func (b *book) reportDeaf(log *slog.Logger) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for a := range b.live {
-		if a.done == nil || a.reported {
-			continue
-		}
-		select {
-		case <-a.done:
-		default:
+		if a.reported || a.over == nil || a.over() == nil {
 			continue
 		}
 		if a.ignoring.IsZero() {

@@ -21,7 +21,8 @@ func (e swallowedError) Error() string { return e.wait.Error() }
 
 // conclude makes a result of how an attempt ended and passes it on to be
 // recorded.
-func (e *engine) conclude(work context.Context, a *attempt, execution *execution, out *output) {
+func (e *engine) conclude(work context.Context, a *attempt, out *output) {
+	execution := &a.execution
 	asked, logged := execution.finish()
 	if err := checkResult(out.value); err != nil && out.err == nil {
 		out.err = offstage.Fail(err)
@@ -72,11 +73,15 @@ func (e *engine) end(a *attempt, execution *execution, result offstage.Result) {
 }
 
 func (a *attempt) entry(execution *execution, result offstage.Result) *entry {
-	n := &entry{claim: a.claim, ends: 1, result: result, facts: a.job.Facts, execution: execution}
-	if a.kind != nil {
-		n.policy = a.kind.retry
+	return &entry{claim: a.claim, attempt: a, ends: 1, result: result, execution: execution}
+}
+
+// policy is the retry rule of the attempt's kind, if that has a handler here.
+func (a *attempt) policy() offstage.RetryPolicy {
+	if a.kind == nil {
+		return offstage.RetryPolicy{}
 	}
-	return n
+	return a.kind.retry
 }
 
 // settle finds out how an attempt ended whose handler called Complete, and
@@ -91,7 +96,7 @@ func (e *engine) settle(work context.Context, a *attempt, failure *entry) {
 		err := e.trySettle(work, failure, &patience)
 		if err == nil {
 			e.book.leave(a, func() {
-				e.recorder.add(&entry{claim: a.claim, ends: 1, execution: failure.execution})
+				e.recorder.add(a.entry(failure.execution, offstage.Result{}))
 			})
 			return
 		}
@@ -113,7 +118,7 @@ func (e *engine) trySettle(work context.Context, failure *entry, patience *patie
 	defer func() { patience.note(err) }()
 	completed := failure.result
 	completed.Outcome, completed.Next, completed.Error = offstage.OutcomeCompleted, offstage.Completed, ""
-	committed := entry{facts: failure.facts, execution: failure.execution, result: completed}
+	committed := entry{attempt: failure.attempt, execution: failure.execution, result: completed}
 	ended, err := e.store.Ended(call, failure.result.Job, failure.result.Run)
 	if err != nil {
 		return err

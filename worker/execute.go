@@ -28,11 +28,28 @@ type output struct {
 // they start.
 func (e *engine) enter(s *session, claim offstage.Claim, poolOf []int) []*attempt {
 	batch := make([]*attempt, len(claim.Jobs))
-	for i, job := range claim.Jobs {
-		batch[i] = &attempt{job: job, pool: poolOf[job.Pool], kind: e.kinds[job.Kind]}
+	var slab []attempt
+	for i := range claim.Jobs {
+		if len(slab) == 0 {
+			slab = make([]attempt, min(len(claim.Jobs)-i, slabSize))
+		}
+		batch[i], slab = &slab[0], slab[1:]
+		e.admit(batch[i], &claim.Jobs[i], poolOf)
 	}
 	e.book.enter(s, claim.Seq, batch)
 	return batch
+}
+
+// slabSize is how many attempts are allocated together. It spares the garbage
+// collector work, and one that runs for long keeps the memory of so few others.
+const slabSize = 8
+
+// admit makes the attempt of a job that was claimed.
+func (e *engine) admit(a *attempt, job *offstage.ClaimedJob, poolOf []int) {
+	a.job = offstage.Job[json.RawMessage]{Facts: job.Facts, Args: job.Args, Run: job.Run, Errors: job.Errors, Lost: job.Lost}
+	a.pool, a.kind = poolOf[job.Pool], e.kinds[job.Kind]
+	a.marks = marks{job.ArgsDeferred, job.Missing, job.CancelAsked, job.KindPaused}
+	a.execution.engine, a.execution.attempt = e, a
 }
 
 // start starts the attempts of a claim. Those of a later rank wait until the
@@ -83,17 +100,17 @@ func sameRank(a, b *attempt) bool {
 // refuse returns the end of a job that must not start. One suspect at a time may:
 // the place is then the attempt's until it is over.
 func (e *engine) refuse(a *attempt) (offstage.Result, bool) {
-	job := a.job
+	job := &a.job
 	result := offstage.Result{
 		Job: job.ID, Run: job.Run, Errors: job.Errors, Lost: job.Lost, UniqueKey: job.UniqueKey, Parent: job.Parent,
 		Outcome: offstage.OutcomeInterrupted, Next: offstage.Blocked,
 	}
 	switch {
-	case job.Missing:
+	case a.marks.missing:
 		result.Outcome, result.Next, result.Error = offstage.OutcomeCancelled, offstage.Cancelled, "the job was deleted"
-	case job.CancelAsked:
+	case a.marks.cancelAsked:
 		result.Outcome, result.Next, result.Error = offstage.OutcomeCancelled, offstage.Cancelled, offstage.ErrCancelled.Error()
-	case job.KindPaused:
+	case a.marks.kindPaused:
 		result.Waits, result.Error = offstage.WaitsKindPaused, fmt.Sprintf("the kind %q is paused", job.Kind)
 	case a.kind == nil:
 		result.Waits, result.Error = offstage.WaitsKindUnknown, fmt.Sprintf("no handler for the kind %q here", job.Kind)
@@ -128,13 +145,12 @@ func (e *engine) execute(base, work context.Context, a *attempt) {
 	ctx, cancel := context.WithCancelCause(base)
 	e.book.arm(a, cancel)
 	var out output
-	execution := e.newExecution(a)
 	suspect := a.suspect()
 	defer func() {
 		a.enter()
 		a.cancel(nil)
 		e.quit(a, suspect, out.started)
-		e.conclude(work, a, execution, &out)
+		e.conclude(work, a, &out)
 		if suspect {
 			e.acquit()
 		}
@@ -152,11 +168,12 @@ func (e *engine) execute(base, work context.Context, a *attempt) {
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, offstage.ErrTimeout)
 		defer cancel()
 	}
-	e.book.started(a, ctx.Done())
-	execution.begin(time.Now())
+	e.book.started(a, ctx.Err)
+	begun := time.Now()
+	a.execution.begin(begun)
 	out.started = true
 	a.enter()
-	e.call(ctx, a, execution, &out)
+	e.call(ctx, a, begun, &out)
 }
 
 // enter lets the attempts of the next rank start.
@@ -171,7 +188,7 @@ func (a *attempt) enter() {
 // its place in the ward, and a suspect until the store knows its name. An error
 // says that it will not start.
 func (e *engine) prepare(ctx context.Context, a *attempt, suspect bool) error {
-	if a.job.ArgsDeferred && e.mayStart(ctx) == nil {
+	if a.marks.argsDeferred && e.mayStart(ctx) == nil {
 		a.enter()
 		if err := e.loadArgs(ctx, a); err != nil {
 			return err
@@ -268,7 +285,7 @@ func (e *engine) loadArgs(ctx context.Context, a *attempt) error {
 		args, err := e.store.LoadArgs(call, a.job.ID)
 		cancel()
 		if err == nil {
-			a.job.Args = args
+			a.job.Args, a.job.Facts.Args = args, args
 			return nil
 		}
 		if errors.Is(err, offstage.ErrNotFound) {
@@ -295,8 +312,8 @@ func (p *panicError) Unwrap() error {
 }
 
 // call calls the handler with everything that it may reach from its context.
-func (e *engine) call(ctx context.Context, a *attempt, execution *execution, out *output) {
-	begun, returned := time.Now(), false
+func (e *engine) call(ctx context.Context, a *attempt, begun time.Time, out *output) {
+	returned := false
 	defer func() {
 		out.ran = time.Since(begun)
 		out.cause = context.Cause(ctx)
@@ -310,10 +327,12 @@ func (e *engine) call(ctx context.Context, a *attempt, execution *execution, out
 			out.err = errGoexit
 		}
 	}()
-	job := a.job
-	out.value, out.err = a.kind.handle(e.carry(ctx, &job.Facts, execution), &offstage.Job[json.RawMessage]{
-		Facts: job.Facts, Args: job.Args, Run: job.Run, Errors: job.Errors, Lost: job.Lost,
-	})
+	job := &a.job
+	if len(e.config.Middleware) > 0 { // which may change it
+		own := a.job
+		job = &own
+	}
+	out.value, out.err = a.kind.handle(e.carry(ctx, &a.job.Facts, &a.execution), job)
 	returned = true
 }
 

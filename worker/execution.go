@@ -31,8 +31,6 @@ type execution struct {
 
 var _ offstage.Execution = (*execution)(nil)
 
-func (e *engine) newExecution(a *attempt) *execution { return &execution{engine: e, attempt: a} }
-
 // Memory returns what the job has done so far. Most jobs never ask.
 func (x *execution) Memory() *offstage.Memory {
 	x.mu.Lock()

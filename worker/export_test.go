@@ -36,4 +36,6 @@ func Duties() map[offstage.Chore]time.Duration {
 
 // ReportProgress returns what a handler's calls of Progress end up in, of a
 // worker that does not run.
-func (w *Worker) ReportProgress() offstage.Execution { return w.engine().newExecution(&attempt{}) }
+func (w *Worker) ReportProgress() offstage.Execution {
+	return &execution{engine: w.engine(), attempt: &attempt{}}
+}

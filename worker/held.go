@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 
 	"github.com/offstagehq/offstage"
@@ -89,16 +90,17 @@ func (e *engine) handBack(s *session, held offstage.HeldClaim) {
 	}
 	e.log.Info("offstage: a claim whose answer was lost is handed back", "claim", held.Seq, "jobs", len(held.Jobs))
 	if len(held.Jobs) == 0 {
-		e.recorder.add(&entry{claim: c})
+		e.recorder.add(&entry{claim: c, attempt: &attempt{}})
 		return
 	}
 	entries := make([]*entry, 0, len(held.Jobs))
 	for _, job := range held.Jobs {
-		entries = append(entries, &entry{claim: c, ends: 1, facts: offstage.Facts{ID: job.Job}, result: offstage.Result{
+		stray := &attempt{claim: c, job: offstage.Job[json.RawMessage]{Facts: offstage.Facts{ID: job.Job}}}
+		entries = append(entries, stray.entry(nil, offstage.Result{
 			Job: job.Job, Run: job.Run, Claim: held.Seq, Errors: job.Errors, Lost: job.Lost,
 			Outcome: offstage.OutcomeInterrupted, Next: offstage.Ready,
 			Error: "the answer to the claim was lost",
-		}})
+		}))
 	}
 	e.recorder.add(entries...)
 }

@@ -77,7 +77,7 @@ func (e *engine) tell(n *entry, next offstage.State) {
 	if n.execution == nil {
 		from = offstage.Ready
 	}
-	e.hooks.add(Event{Job: n.facts, Run: n.result.Run, From: from, To: next, Outcome: n.result.Outcome, Err: n.result.Error})
+	e.hooks.add(Event{Job: n.attempt.job.Facts, Run: n.result.Run, From: from, To: next, Outcome: n.result.Outcome, Err: n.result.Error})
 }
 
 // keepTelling passes events on in order, until close was called and all are told.

@@ -13,16 +13,15 @@ import (
 
 // entry is one job of a claim whose end is to be recorded.
 type entry struct {
-	claim *claim
+	claim   *claim
+	attempt *attempt // what is known of it here
 	// ends is how many of the claim's jobs end by it: 1; 0 for a claim that was
 	// found in the store without open jobs.
 	ends int
 	// result is what is to be recorded; without a Job, only the claim's release.
 	result    offstage.Result
-	facts     offstage.Facts
 	execution *execution // nil: not started
-	policy    offstage.RetryPolicy
-	plain     bool // reduced to what can surely be stored
+	plain     bool       // reduced to what can surely be stored
 	recorded  bool
 	bytes     int // when it was added
 }
@@ -186,7 +185,7 @@ func (e *engine) flush(ctx context.Context, group []*entry, patience *patience) 
 	}
 	if group[0].plain {
 		e.log.Error("offstage: a result cannot be stored in any form; its job stays running until this worker ends",
-			"kind", group[0].facts.Kind, "job", group[0].result.Job, "error", err)
+			"kind", group[0].attempt.job.Kind, "job", group[0].result.Job, "error", err)
 		group[0].recorded = true
 		return nil
 	}
@@ -199,8 +198,8 @@ func (n *entry) simplify(cause error) {
 	text := fmt.Errorf("the result could not be stored: %s", clean(cause.Error(), 1000))
 	old := n.result
 	if old.Outcome == offstage.OutcomeCompleted {
-		end := offstage.Ending{Facts: n.facts, Run: old.Run, Errors: old.Errors, Lost: old.Lost, Err: text, Now: time.Now(), Started: old.Started}
-		n.result = offstage.Conclude(end, n.policy)
+		end := offstage.Ending{Facts: n.attempt.job.Facts, Run: old.Run, Errors: old.Errors, Lost: old.Lost, Err: text, Now: time.Now(), Started: old.Started}
+		n.result = offstage.Conclude(end, n.attempt.policy())
 		n.result.Claim, n.result.Ran = old.Claim, old.Ran
 	}
 	n.result.Value, n.result.Log, n.result.Trace = nil, nil, ""

@@ -31,6 +31,12 @@
 //	busy       the same call again, with growing pauses
 //	bad data   the result that cannot be stored is found by halving its group
 //	gone       this worker was taken for dead: all is cancelled, and it registers anew
+//
+// # What it costs
+//
+// A job that does nothing takes some ten microseconds of a processor, of which the
+// garbage collector has the most where the process keeps little else in memory. The
+// environment variable GOGC=400 then spares about a third.
 package worker
 
 import (
