@@ -207,7 +207,7 @@ func (st *stage) disturbed(ctx context.Context, options pgx.TxOptions, sql strin
 		return run{}, err
 	}
 	seconds := st.size.rivals
-	if st.system.name == "offstage" || st.system.name == "floor" {
+	if st.system.name == "offstage" {
 		seconds = st.size.disturbed
 	}
 	watch := watchBuffers(ctx, st.db, max(seconds/15, 0.5))

@@ -34,13 +34,13 @@ var scenarios = []*scenario{
 	{key: "backlog", what: "drain of a deep backlog, from its start", unit: "jobs/s", core: true, once: true, local: true, measure: backlog},
 	{key: "wal", what: "write-ahead log per job, inserted in bulk, worked and kept", unit: "bytes/job", core: true, low: true, once: true, local: true, servers: []server{onPostgres}, measure: wal},
 
-	{key: "latency50", what: "as latency, at half of the steady rate", unit: "ms (p50)", low: true, measure: latency50},
+	{key: "latency50", what: "as latency, at half of the steady rate", unit: "ms (p50)", low: true, once: true, measure: latency50},
 	{key: "idletx", what: "steady beside a transaction that wrote and stays open: the rate at the end", unit: "jobs/s", once: true, local: true, servers: []server{onPostgres}, measure: idleTx},
 	{key: "scheduled", what: "drain beside many jobs of the future", unit: "jobs/s", once: true, measure: scheduled},
-	{key: "queues50", what: "drain of 50 queues", unit: "jobs/s", measure: queues50},
+	{key: "queues50", what: "drain of 50 queues", unit: "jobs/s", once: true, measure: queues50},
 	{key: "unique", what: "16 callers insert one by one, each job with a key of its own", unit: "jobs/s", measure: unique},
 	{key: "workers4", what: "drain by 4 processes", unit: "jobs/s", measure: workers4},
-	{key: "rtt2ms", what: "drain over a network with 2 ms round trip", unit: "jobs/s", local: true, servers: []server{onPostgres}, measure: rtt2ms},
+	{key: "rtt2ms", what: "drain over a network with 2 ms round trip", unit: "jobs/s", once: true, local: true, servers: []server{onPostgres}, measure: rtt2ms},
 	{key: "retries", what: "drain of jobs that fail and will be retried later", unit: "jobs/s", measure: retries},
 	{key: "busy1ms", what: "drain of jobs of 1 ms, default slots", unit: "jobs/s", measure: busy1ms},
 	{key: "memory", what: "resident memory at 1,000 slots and full load", unit: "MB", low: true, once: true, local: true, measure: memory},
@@ -54,7 +54,7 @@ type size struct {
 	limit      float64 // the longest drain, in seconds
 	steady     float64 // seconds
 	probes     int     // timed jobs
-	disturbed  float64 // seconds of held and idletx, for Offstage and the floor
+	disturbed  float64 // seconds of held and idletx, for Offstage
 	rivals     float64 // the same, for the others
 	idle       float64 // seconds
 	settling   float64 // seconds before that
@@ -65,7 +65,7 @@ type size struct {
 
 var (
 	full = size{
-		rounds: 3, insert: 3, drain: 200_000, limit: 60, steady: 60, probes: 500, disturbed: 300, rivals: 120,
+		rounds: 3, insert: 3, drain: 200_000, limit: 60, steady: 60, probes: 500, disturbed: 300, rivals: 90,
 		idle: 30, settling: 15, backlog: 1_000_000, backlogFor: 15, wal: 100_000,
 	}
 	quick = size{

@@ -64,6 +64,9 @@ func (st *stage) actor(ctx context.Context, env agent.Env) (*agent.Process, erro
 	st.actors = append(st.actors, p)
 	opened, err := agent.Order[agent.Opened](ctx, p, "open", env)
 	st.settings = opened.Settings
+	if st.system.tuned() {
+		st.settings += ", " + gogc
+	}
 	return p, err
 }
 
