@@ -172,14 +172,16 @@ func (t *tx) record(worker offstage.WorkerID, r *offstage.Result, next offstage.
 // One job by its primary key.
 const sqlHome = `SELECT queue, priority, kind FROM offstage_job WHERE id = ?`
 
-// groupRows is how many attempts one statement writes: a statement has its price.
+// groupRows is how many rows one statement writes: a statement has its price.
 const groupRows = 16
+
+// group repeats the parameters of one row for a group of them.
+func group(row string) string { return strings.Repeat(row+", ", groupRows-1) + row }
 
 // sqlRecordGroup writes what most attempts come to, and fails if one of them has
 // an end already.
 var sqlRecordGroup = `INSERT INTO offstage_attempt
-(job, run, outcome, next, worker, claim, errors, lost, finished_at, ran) VALUES ` +
-	strings.Repeat("(?, ?, 1, 6, ?, ?, 0, 0, ?, ?), ", groupRows-1) + "(?, ?, 1, 6, ?, ?, 0, 0, ?, ?)"
+(job, run, outcome, next, worker, claim, errors, lost, finished_at, ran) VALUES ` + group("(?, ?, 1, 6, ?, ?, 0, 0, ?, ?)")
 
 // finishTogether records the first groupRows results, if all of them are of the
 // usual kind and new. Otherwise it does nothing and answers 0.
