@@ -27,7 +27,7 @@ var scenarios = []*scenario{
 	{key: "insert16", what: "16 callers insert one by one", unit: "jobs/s", core: true, local: true, measure: insert16},
 	{key: "bulk", what: "1 caller inserts 1,000 per call", unit: "jobs/s", core: true, local: true, measure: bulk},
 	{key: "drain", what: "preloaded no-op jobs until all are recorded", unit: "jobs/s", core: true, all: true, local: true, measure: drain},
-	{key: "steady", what: "insert 1,000 per call while working, history kept", unit: "jobs/s", core: true, all: true, local: true, measure: steady},
+	{key: "steady", what: "insert 1,000 per call while working, history kept", unit: "jobs/s", core: true, local: true, measure: steady},
 	{key: "latency", what: "from before Enqueue to the handler's first line, idle, default slots", unit: "ms (p50)", core: true, low: true, all: true, local: true, measure: latency},
 	{key: "held", what: "steady under a held REPEATABLE READ snapshot: the rate at the end", unit: "jobs/s", core: true, once: true, local: true, servers: []server{onPostgres}, measure: held},
 	{key: "idle", what: "processor time of an idle worker process", unit: "% of a core", core: true, low: true, once: true, all: true, measure: idle},
@@ -65,7 +65,7 @@ type size struct {
 
 var (
 	full = size{
-		rounds: 3, insert: 3, drain: 200_000, limit: 60, steady: 60, probes: 500, disturbed: 300, rivals: 90,
+		rounds: 3, insert: 3, drain: 200_000, limit: 60, steady: 60, probes: 500, disturbed: 300, rivals: 60,
 		idle: 30, settling: 15, backlog: 1_000_000, backlogFor: 15, wal: 100_000,
 	}
 	quick = size{

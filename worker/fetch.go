@@ -67,6 +67,10 @@ const (
 	busyTime     = 2 * time.Second       // of work without a break before the knocks are called off
 )
 
+// company is how many freed slots are worth a claim at once, if half of all are not
+// fewer.
+const company = 256
+
 func newFetcher(e *engine) *fetcher {
 	return &fetcher{
 		backlog: make([]bool, len(e.config.Pools)),
@@ -140,8 +144,9 @@ func (e *engine) plan() (s *session, free []int, wait time.Duration) {
 		}
 		return nil, nil, max(f.nextLook.Sub(at), time.Millisecond)
 	}
-	if left := e.gather(at, 2*wanted >= idle || !writing && waiting == 0); left > 0 {
-		e.book.wakeAfter(free, max(idle/2-wanted, 1))
+	enough := min((idle+1)/2, company)
+	if left := e.gather(at, wanted >= enough || !writing && waiting == 0); left > 0 {
+		e.book.wakeAfter(free, max(enough-wanted, 1))
 		return nil, nil, left
 	}
 	return s, free, 0
