@@ -47,7 +47,7 @@ func TestPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tasks, err := plan(found, []string{"steady", "sqlite/insert1"})
+	tasks, err := plan(found, []string{"drain", "sqlite/insert1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestPlan(t *testing.T) {
 			got = append(got, task.key+" "+s.id())
 		}
 	}
-	want := "steady postgres/offstage, steady postgres/river-defaults, sqlite/insert1 sqlite/offstage"
+	want := "drain postgres/offstage, drain postgres/river-defaults, sqlite/insert1 sqlite/offstage"
 	if strings.Join(got, ", ") != want {
 		t.Errorf("the plan is %q, want %q", got, want)
 	}
