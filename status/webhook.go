@@ -226,7 +226,8 @@ func newWebhookRequest(ctx context.Context, endpoint Endpoint, id string, at tim
 }
 
 // SignWebhook returns the signature of a message by a secret, "v1," and base64 of
-// the HMAC-SHA256 of "id.timestamp.body" (Standard Webhooks 1.0).
+// the HMAC-SHA256 of "id.timestamp.body" (Standard Webhooks 1.0). It is our own, since
+// the standard's library for Go has no release but v0.0.1.
 func SignWebhook(secret, id string, at time.Time, body []byte) (string, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil || len(key) < 24 || len(key) > 64 {
