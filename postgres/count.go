@@ -50,12 +50,17 @@ WHERE s.queue IS NULL OR s.ready > 0 OR s.scheduled > 0 OR EXISTS (SELECT FROM o
 	ageSQL = `UPDATE offstage.queue_stat s SET at = coalesce($1::timestamptz, statement_timestamp())
 WHERE s.ready = 0 AND s.scheduled = 0 AND NOT EXISTS (SELECT FROM offstage.ready r WHERE r.queue = s.queue)`
 	// countReadySQL counts the ready jobs of queue $2, up to $4, and stores that
-	// with the number of scheduled ones, $3.
+	// with the number of scheduled ones, $3. It looks where a fetch would: from lanes $6
+	// to $7, after the keys $8 and $9 in the first of them.
 	countReadySQL = `INSERT INTO offstage.queue_stat AS s (queue, ready, scheduled, capped, oldest, at)
 SELECT $2::int, least(count(*), $4::int), least($3::int, $4::int), count(*) > $4::int OR $3::int > $4::int OR $5::boolean,
 	min(since), coalesce($1::timestamptz, statement_timestamp())
 FROM (
-	SELECT since FROM offstage.ready WHERE queue = $2::int ORDER BY lane, xid, job LIMIT $4::int + 1
+	SELECT r.since FROM unnest($6::smallint[], $7::smallint[], $8::xid8[], $9::bigint[]) s (first, last, xid, job) CROSS JOIN LATERAL (
+		SELECT since FROM offstage.ready
+		WHERE queue = $2::int AND (lane, xid, job) > (s.first, s.xid, s.job) AND lane <= s.last
+		ORDER BY lane, xid, job LIMIT $4::int + 1
+	) r LIMIT $4::int + 1
 ) r
 ON CONFLICT (queue) DO UPDATE SET ready = excluded.ready, scheduled = excluded.scheduled, capped = excluded.capped,
 	oldest = excluded.oldest, at = excluded.at`
@@ -195,7 +200,11 @@ func (s *Store) countReady(ctx context.Context, term int64, c *counter, queue in
 	if partial {
 		scheduled = c.scheduled[queue]
 	}
+	stretches, _ := s.hints.plan(queue, s.epoch.Load())
+	of := func(number func(*stretch) int64) string { return ints(stretches, number) }
 	return s.asLeader(ctx, term, unit{op: "count ready jobs", repeatable: true, build: func(b *pgx.Batch) {
-		b.Queue(s.sql(countReadySQL), s.now(), queue, scheduled, offstage.MaxCounted, partial)
+		b.Queue(s.sql(countReadySQL), s.now(), queue, scheduled, offstage.MaxCounted, partial,
+			of(func(st *stretch) int64 { return int64(st.first) }), of(func(st *stretch) int64 { return int64(st.last) }),
+			of(func(st *stretch) int64 { return int64(st.after.xid) }), of(func(st *stretch) int64 { return st.after.job }))
 	}})
 }

@@ -14,9 +14,13 @@ import (
 
 // lockClaimsSQL locks claims $3 of worker $2 in key order, and says which are
 // older than a minute. The next statement sees what others did before the lock
-// was ours. A handler's transaction that completes its job shares the lock.
-const lockClaimsSQL = `SELECT seq, at < coalesce($1::timestamptz, statement_timestamp()) - interval '60 seconds'
-FROM offstage.claim WHERE worker = $2::bigint AND seq = ANY ($3::bigint[]) ORDER BY seq FOR NO KEY UPDATE`
+// was ours. A handler's transaction that completes its job shares the lock. Claims are
+// looked up one by one: with "seq = ANY" the server may walk through all claims that
+// the worker ever had and that a long transaction keeps from being removed.
+const lockClaimsSQL = `SELECT c.seq, c.at < coalesce($1::timestamptz, statement_timestamp()) - interval '60 seconds'
+FROM unnest($3::bigint[]) u (seq) CROSS JOIN LATERAL (
+	SELECT seq, at FROM offstage.claim WHERE worker = $2::bigint AND seq = u.seq FOR NO KEY UPDATE
+) c`
 
 // recordSQL inserts attempts, in key order, whose claim exists and names their job and
 // run: $2 worker, $3 claims; for each result $4 job … $14 log. Columns in which
@@ -48,8 +52,9 @@ const recordHead = `WITH ended AS (
 	) u
 	WHERE ((u.seq, u.job, u.run) IN (
 		SELECT c.seq, h.job, coalesce(h.run, 1)
-		FROM offstage.claim c CROSS JOIN LATERAL unnest(c.jobs, c.runs) h (job, run)
-		WHERE c.worker = $2::bigint AND c.seq = ANY ($3::bigint[])
+		FROM unnest($3::bigint[]) s (seq) CROSS JOIN LATERAL (
+			SELECT seq, jobs, runs FROM offstage.claim WHERE worker = $2::bigint AND seq = s.seq OFFSET 0
+		) c CROSS JOIN LATERAL unnest(c.jobs, c.runs) h (job, run)
 	)) IS TRUE`
 
 const recordTail = ` RETURNING job, run, next
@@ -63,7 +68,11 @@ SELECT count(*), CASE WHEN count(*) <> $15::bigint THEN array_agg(job)::text END
 	count(*) FILTER (WHERE next IN (6, 7, 8)) > 0 AND EXISTS (SELECT FROM offstage.herald WHERE until > statement_timestamp()) FROM ended`
 
 // releaseSQL deletes claims $2 of worker $1.
-const releaseSQL = `DELETE FROM offstage.claim WHERE worker = $1::bigint AND seq = ANY ($2::bigint[])`
+const releaseSQL = `DELETE FROM offstage.claim WHERE ctid = ANY (ARRAY(
+	SELECT c.tid FROM unnest($2::bigint[]) u (seq) CROSS JOIN LATERAL (
+		SELECT ctid AS tid FROM offstage.claim WHERE worker = $1::bigint AND seq = u.seq FOR UPDATE
+	) c
+))`
 
 // Finish records how attempts ended; see [offstage.Queue]. Where every result
 // ends its job, and none had a unique key, it is one round trip.

@@ -121,3 +121,46 @@ func TestStagedJobsAreNotSearched(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// While a snapshot is held, no claim that has ended is removed; results, releases
+// and counts do not walk through those, nor through jobs that are gone.
+func TestWhatASnapshotKeepsIsNotSearched(t *testing.T) {
+	s := newStand(t)
+	holder, err := pgx.ConnectConfig(t.Context(), s.other.Config().Copy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = holder.Close(t.Context()) }() // and with it the snapshot
+	if _, err := holder.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class"); err != nil {
+		t.Fatal(err)
+	}
+	measured := func() map[string]effort {
+		stretches, _ := s.hints.plan(1, s.epoch.Load())
+		of := func(number func(*stretch) int64) string { return ints(stretches, number) }
+		return map[string]effort{
+			"lock":    s.effortOf(lockClaimsSQL, nil, int64(s.worker), "{1000000}"),
+			"release": s.effortOf(releaseSQL, int64(s.worker), "{1000000}"),
+			"record": s.effortOf(recordSQL, nil, int64(s.worker), "{1000000}", "{1}", "{}", "{}", "{}", "{}", "{}", "{}", "{1}",
+				"{}", "{}", "{}", 1, "{}"),
+			"count": s.effortOf(countReadySQL, nil, 1, 0, 10, false,
+				of(func(st *stretch) int64 { return int64(st.first) }), of(func(st *stretch) int64 { return int64(st.last) }),
+				of(func(st *stretch) int64 { return int64(st.after.xid) }), of(func(st *stretch) int64 { return st.after.job })),
+		}
+	}
+	cycles := func(n int) {
+		for range n {
+			s.insert(plain())
+			if _, err := s.Finish(t.Context(), s.completed(1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cycles(10)
+	few := measured()
+	cycles(500)
+	for name, many := range measured() {
+		if many.pages > few[name].pages+5 { // an index may have grown by a level
+			t.Errorf("with 500 ended claims and jobs more, a %s reads %.0f pages, not %.0f", name, many.pages, few[name].pages)
+		}
+	}
+}
