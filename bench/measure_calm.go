@@ -169,6 +169,11 @@ func wal(ctx context.Context, st *stage) (run, error) {
 	return run{Value: (after.wal - before.wal) / float64(count.Jobs), Jobs: count.Jobs, Cut: count.Cut}, err
 }
 
+// calm is held and idleTx without a disturbance: what those are compared with.
+func calm(ctx context.Context, st *stage) (run, error) {
+	return st.disturbed(ctx, pgx.TxOptions{}, "")
+}
+
 // held measures steady work while somebody's snapshot stays open.
 func held(ctx context.Context, st *stage) (run, error) {
 	return st.disturbed(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, "SELECT count(*) FROM pg_class")
@@ -180,7 +185,7 @@ func idleTx(ctx context.Context, st *stage) (run, error) {
 	return st.disturbed(ctx, pgx.TxOptions{}, "CREATE TABLE bench_idle (n int)")
 }
 
-// disturbed measures steady work beside an open transaction. The value is the
+// disturbed measures steady work beside an open transaction, or none. The value is the
 // mean rate of the last fifth of the time.
 func (st *stage) disturbed(ctx context.Context, options pgx.TxOptions, sql string) (run, error) {
 	p, err := st.warm(ctx, agent.Env{Slots: slots})
@@ -199,12 +204,14 @@ func (st *stage) disturbed(ctx context.Context, options pgx.TxOptions, sql strin
 		return run{}, err
 	}
 	defer func() { _ = other.Close(ctx) }() // and with it the transaction
-	tx, err := other.BeginTx(ctx, options)
-	if err == nil {
-		_, err = tx.Exec(ctx, sql)
-	}
-	if err != nil {
-		return run{}, err
+	if sql != "" {
+		tx, err := other.BeginTx(ctx, options)
+		if err == nil {
+			_, err = tx.Exec(ctx, sql)
+		}
+		if err != nil {
+			return run{}, err
+		}
 	}
 	seconds := st.size.rivals
 	if st.system.name == "offstage" {

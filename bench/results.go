@@ -142,7 +142,7 @@ func (r *results) ratios() map[string]float64 {
 		}
 	}
 	for key, base := range map[string]string{
-		"held": "steady", "idletx": "steady", "backlog": "drain", "scheduled": "drain", "queues50": "drain", "rtt2ms": "drain",
+		"held": "calm", "idletx": "calm", "backlog": "drain", "scheduled": "drain", "queues50": "drain", "rtt2ms": "drain",
 	} {
 		for _, prefix := range []string{"", "sqlite/"} {
 			for name, one := range r.found[prefix+key] {

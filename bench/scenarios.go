@@ -29,6 +29,7 @@ var scenarios = []*scenario{
 	{key: "drain", what: "preloaded no-op jobs until all are recorded", unit: "jobs/s", core: true, all: true, local: true, measure: drain},
 	{key: "steady", what: "insert 1,000 per call while working, history kept", unit: "jobs/s", core: true, local: true, measure: steady},
 	{key: "latency", what: "from before Enqueue to the handler's first line, idle, default slots", unit: "ms (p50)", core: true, low: true, all: true, local: true, measure: latency},
+	{key: "calm", what: "steady for as long as held and idletx, undisturbed: the rate at the end", unit: "jobs/s", once: true, local: true, servers: []server{onPostgres}, measure: calm},
 	{key: "held", what: "steady under a held REPEATABLE READ snapshot: the rate at the end", unit: "jobs/s", core: true, once: true, local: true, servers: []server{onPostgres}, measure: held},
 	{key: "idle", what: "processor time of an idle worker process", unit: "% of a core", core: true, low: true, once: true, all: true, measure: idle},
 	{key: "backlog", what: "drain of a deep backlog, from its start", unit: "jobs/s", core: true, once: true, local: true, measure: backlog},
