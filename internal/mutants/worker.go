@@ -125,7 +125,7 @@ var ofEngine = []mutant{
 		name: "suspects run together",
 		file: "worker/execute.go",
 		old:  "\tcase a.suspect() && !e.suspect():\n",
-		new:  "\tcase a.job.Missing && !e.suspect():\n",
+		new:  "\tcase a.marks.missing && !e.suspect():\n",
 		pkg:  "./worker", test: "TestSuspectsRunOneAtATime",
 	},
 	{
