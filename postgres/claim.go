@@ -161,16 +161,24 @@ func (s *Store) plan(ctx context.Context, req offstage.ClaimRequest) (*fetchPlan
 // params returns the parameters of claimSQL.
 func (p *fetchPlan) params(now any) []any {
 	of := func(number func(*stretch) int64) string { return ints(p.stretches, number) }
-	return []any{
+	params := []any{
 		now, int64(p.Worker), p.Seq,
 		ints(p.Pools, func(r *offstage.PoolRequest) int64 { return int64(max(r.Slots, 0)) }),
 		of(func(st *stretch) int64 { return int64(st.pool) + 1 }),
 		of(func(st *stretch) int64 { return int64(st.queue) }),
+	}
+	return append(append(params, bounds(p.stretches)...), p.mostLost())
+}
+
+// bounds are four parameters: the first and the last lanes of stretches, and the keys
+// in the first ones after which they begin.
+func bounds(stretches []stretch) []any {
+	of := func(number func(*stretch) int64) string { return ints(stretches, number) }
+	return []any{
 		of(func(st *stretch) int64 { return int64(st.first) }),
 		of(func(st *stretch) int64 { return int64(st.last) }),
 		of(func(st *stretch) int64 { return int64(st.after.xid) }),
 		of(func(st *stretch) int64 { return st.after.job }),
-		p.mostLost(),
 	}
 }
 

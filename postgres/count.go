@@ -201,10 +201,7 @@ func (s *Store) countReady(ctx context.Context, term int64, c *counter, queue in
 		scheduled = c.scheduled[queue]
 	}
 	stretches, _ := s.hints.plan(queue, s.epoch.Load())
-	of := func(number func(*stretch) int64) string { return ints(stretches, number) }
 	return s.asLeader(ctx, term, unit{op: "count ready jobs", repeatable: true, build: func(b *pgx.Batch) {
-		b.Queue(s.sql(countReadySQL), s.now(), queue, scheduled, offstage.MaxCounted, partial,
-			of(func(st *stretch) int64 { return int64(st.first) }), of(func(st *stretch) int64 { return int64(st.last) }),
-			of(func(st *stretch) int64 { return int64(st.after.xid) }), of(func(st *stretch) int64 { return st.after.job }))
+		b.Queue(s.sql(countReadySQL), append([]any{s.now(), queue, scheduled, offstage.MaxCounted, partial}, bounds(stretches)...)...)
 	}})
 }

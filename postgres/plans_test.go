@@ -136,15 +136,12 @@ func TestWhatASnapshotKeepsIsNotSearched(t *testing.T) {
 	}
 	measured := func() map[string]effort {
 		stretches, _ := s.hints.plan(1, s.epoch.Load())
-		of := func(number func(*stretch) int64) string { return ints(stretches, number) }
 		return map[string]effort{
 			"lock":    s.effortOf(lockClaimsSQL, nil, int64(s.worker), "{1000000}"),
 			"release": s.effortOf(releaseSQL, int64(s.worker), "{1000000}"),
 			"record": s.effortOf(recordSQL, nil, int64(s.worker), "{1000000}", "{1}", "{}", "{}", "{}", "{}", "{}", "{}", "{1}",
 				"{}", "{}", "{}", 1, "{}"),
-			"count": s.effortOf(countReadySQL, nil, 1, 0, 10, false,
-				of(func(st *stretch) int64 { return int64(st.first) }), of(func(st *stretch) int64 { return int64(st.last) }),
-				of(func(st *stretch) int64 { return int64(st.after.xid) }), of(func(st *stretch) int64 { return st.after.job })),
+			"count": s.effortOf(countReadySQL, append([]any{nil, 1, 0, 10, false}, bounds(stretches)...)...),
 		}
 	}
 	cycles := func(n int) {
