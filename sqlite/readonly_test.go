@@ -34,6 +34,9 @@ func asNobody(t *testing.T) {
 	const self = "/proc/self/exe" // wherever it lies: nobody may not look into every folder
 	nobody, err := user.Lookup("nobody")
 	if _, missing := os.Stat(self); err != nil || missing != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err, missing)
+		}
 		t.Skip("root may write everywhere, and nobody else can be asked here:", err, missing)
 	}
 	uid, err := strconv.ParseUint(nobody.Uid, 10, 32)
