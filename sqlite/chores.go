@@ -72,9 +72,9 @@ func (s *Store) probe(ctx context.Context, term int64, query string, run choreFu
 	if query == sqlProbePromote {
 		believe = believeDue
 	}
-	f, l, known := s.recall(query, believe)
+	answer, l, known := s.recall(question{text: query}, believe)
 	if !known || l.mustLead(term, time.Now().UnixMicro()) != nil {
-		if f, l, err = s.look(ctx, query); err != nil {
+		if answer, l, err = s.look(ctx, query); err != nil {
 			return report, nil, err
 		}
 	}
@@ -82,7 +82,7 @@ func (s *Store) probe(ctx context.Context, term int64, query string, run choreFu
 	if err := l.mustLead(term, now); err != nil {
 		return report, nil, err
 	}
-	due, ever := f.due.(int64)
+	due, ever := answer.(int64)
 	switch {
 	case !ever:
 		return report, nil, nil
@@ -93,20 +93,21 @@ func (s *Store) probe(ctx context.Context, term int64, query string, run choreFu
 	return report, run, nil
 }
 
-// look asks whether there is something to do for a chore, and who leads.
-func (s *Store) look(ctx context.Context, query string) (f found, l leader, err error) {
-	f.commits, _ = s.stamp()
+// look asks when there is something to do for a chore, nil for never, and who leads.
+func (s *Store) look(ctx context.Context, query string) (due any, l leader, err error) {
+	commits, _ := s.stamp()
 	err = s.glance(ctx, "look for chores", func(ses session) error {
 		r, err := first(ses.rows(query))
 		if err == nil && r != nil {
-			l, f.due = leader{r.num(0), offstage.WorkerID(r.num(1)), r.num(2)}, r[3]
+			l, due = leader{r.num(0), offstage.WorkerID(r.num(1)), r.num(2)}, r[3]
 		}
 		return err
 	})
 	if err == nil {
-		s.remember(query, f.commits, f.due, l)
+		s.led(l)
+		s.remember(question{text: query}, commits, due)
 	}
-	return f, l, err
+	return due, l, err
 }
 
 // Due jobs from the front of the scheduled table, by its primary key.

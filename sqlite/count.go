@@ -84,7 +84,7 @@ func (s *Store) prepareCount(ctx context.Context, term int64) (report offstage.C
 	var figures map[int64]counted
 	aged := false
 	at := time.Now().UnixMicro()
-	if _, l, known := s.recall(lookCount, noteEvery); known && l.mustLead(term, at) == nil {
+	if _, l, known := s.recall(question{text: lookCount}, noteEvery); known && l.mustLead(term, at) == nil {
 		return report, nil, nil
 	}
 	commits, _ := s.stamp()
@@ -100,7 +100,8 @@ func (s *Store) prepareCount(ctx context.Context, term int64) (report offstage.C
 		if figures, before, err = countAll(ses); err != nil {
 			return err
 		}
-		s.remember(lookCount, commits, nil, l)
+		s.led(l)
+		s.remember(question{text: lookCount}, commits, nil)
 		for queue, c := range figures {
 			old := before[queue]
 			aged = aged || old.at == nil || at-old.at.(int64) >= noteEvery.Microseconds()

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -15,12 +16,14 @@ import (
 // statements returns how many statements the store's connections have run. All
 // of them must be at rest.
 func (s *Store) statements() (n int64) {
-	for range maxReaders {
-		reader := <-s.readers
-		if reader != nil {
-			n += reader.ran.Load()
+	for _, free := range []chan *conn{s.reader1, s.readers} {
+		for range cap(free) {
+			reader := <-free
+			if reader != nil {
+				n += reader.ran.Load()
+			}
+			free <- reader
 		}
-		s.readers <- reader
 	}
 	return n + s.out.ran.Load()
 }
@@ -74,6 +77,73 @@ func idle(t *testing.T, path string, queues int) {
 	}
 }
 
+// While nobody commits, a beat asks the file nothing, and still tells what peers of
+// this process do; what anybody commits it tells at once.
+func TestBeatsWhileStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openFile(t, WithoutWatch())
+		s.watching.Add(1) // nobody else is there to be watched
+		var ids [2]offstage.WorkerID
+		for i := range ids {
+			var err error
+			if ids[i], err = s.Register(t.Context(), offstage.WorkerInfo{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		me, other := ids[0], ids[1]
+		beat := func(worker offstage.WorkerID, asks bool) offstage.Beat {
+			t.Helper()
+			synctest.Wait() // the writer is at rest
+			before := s.statements()
+			beat, err := s.Beat(t.Context(), worker)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if asked := s.statements() > before; asked != asks {
+				t.Errorf("the beat asked the file: %t, want %t", asked, asks)
+			}
+			return beat
+		}
+
+		first := beat(me, true)
+		beat(other, true)
+		again := beat(me, false)
+		if len(first.Peers) != 1 || len(again.Peers) != 1 || again.Peers[0].Counter == first.Peers[0].Counter {
+			t.Errorf("the peer has beaten in between, but it was %+v and is %+v", first.Peers, again.Peers)
+		}
+
+		job, err := s.Insert(t.Context(), []offstage.NewJob{echoJob()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		claim, err := s.Claim(t.Context(), offstage.ClaimRequest{Worker: me, Seq: 1, Pools: []offstage.PoolRequest{{Queues: []string{"default"}, Slots: 1}}})
+		if err != nil || len(claim.Jobs) != 1 {
+			t.Fatalf("claimed %d jobs, %v", len(claim.Jobs), err)
+		}
+		if held := beat(me, true).Held; len(held) != 1 || len(beat(me, false).Held) != 1 {
+			t.Errorf("holds the claims %v, want one", held)
+		}
+		if _, err := s.Apply(t.Context(), offstage.Change{Verb: offstage.VerbCancel, Job: job[0].ID}); err != nil {
+			t.Fatal(err)
+		}
+		if cancels := beat(me, true).Cancels; len(cancels) != 1 {
+			t.Errorf("cancels %v, want one", cancels)
+		}
+		<-time.After(believeBeat)
+		beat(me, true)
+
+		if err := s.Unregister(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Beat(t.Context(), other); !errors.Is(err, offstage.ErrGone) {
+			t.Errorf("a beat of a worker that has left: %v, want ErrGone", err)
+		}
+		if peers := beat(me, true).Peers; len(peers) != 0 {
+			t.Errorf("peers %+v, want none", peers)
+		}
+	})
+}
+
 // leading returns a store that is watched, or believes so, and its term.
 func leading(t *testing.T, s *Store) (term int64) {
 	t.Helper()
@@ -91,7 +161,7 @@ func leading(t *testing.T, s *Store) (term int64) {
 // believed from then on.
 func nothingDue(t *testing.T, s *Store, term int64) {
 	t.Helper()
-	for known := false; !known; _, _, known = s.recall(sqlProbePromote, believeDue) {
+	for known := false; !known; _, _, known = s.recall(question{text: sqlProbePromote}, believeDue) {
 		if report, err := s.Chore(t.Context(), term, offstage.Promote, 10); err != nil || report != (offstage.ChoreReport{}) {
 			t.Fatalf("%+v, %v; want nothing to do", report, err)
 		}
@@ -127,7 +197,7 @@ func TestStillness(t *testing.T) {
 			s.watching.Add(1)
 			nothingDue(t, s, leading(t, s))
 			<-time.After(believeDue)
-			if _, _, known := s.recall(sqlProbePromote, believeDue); known {
+			if _, _, known := s.recall(question{text: sqlProbePromote}, believeDue); known {
 				t.Error("an old answer is believed")
 			}
 		})

@@ -96,6 +96,7 @@ func (s *Store) lives(id offstage.WorkerID) (bool, error) {
 // removed now is swept away when a store is opened.
 func (s *Store) forget(id offstage.WorkerID) {
 	s.locals.drop(id)
+	s.unlearn(id)
 	if !s.at.memory {
 		_ = os.Remove(s.lockPath(id))
 	}

@@ -56,9 +56,18 @@ func onlyPeer(tb testing.TB, store *sqlite.Store, worker offstage.WorkerID) offs
 }
 
 // A worker lives exactly as long as its process, whatever its process does.
+// Nobody commits when it is killed, so what is known by heart must not hide it.
 func TestKilledWorkerIsDeadAtOnce(t *testing.T) {
+	t.Run("without a watch", func(t *testing.T) { killedIsDead(t, false) })
+	t.Run("watched", func(t *testing.T) { killedIsDead(t, true) })
+}
+
+func killedIsDead(t *testing.T, watched bool) {
 	path := filepath.Join(t.TempDir(), "jobs.db")
 	store := open(t, path)
+	if watched {
+		watch(t, store)
+	}
 	ids := insert(t, store, 3)
 	other := spawn(t, "hold", path)
 	var worker offstage.WorkerID

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"slices"
 
 	"github.com/offstagehq/offstage"
 )
@@ -88,17 +89,42 @@ const sqlBeat = `SELECT 0, id, dead FROM offstage_worker
 UNION ALL SELECT 1, seq, 0 FROM offstage_claim WHERE worker = ?
 UNION ALL SELECT 2, job, 0 FROM offstage_cancel`
 
-// Beat reads what the worker should know and writes nothing. A peer is dead when
-// its lock is free. The counter of a peer of this very store is the number of
-// its beats; that of another process is as alive as its lock, so it changes with
-// each look.
+// Beat reads what the worker should know and writes nothing; while nobody commits
+// it even knows that by heart. A peer is dead when its lock is free. The counter of
+// a peer of this very store is the number of its beats; that of another process is
+// as alive as its lock, so it changes with each look.
 func (s *Store) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Beat, error) {
 	if s.watching.Load() == 0 {
 		s.poke() // for want of a watch, others' commits are heard with each beat
 	}
 	var beat offstage.Beat
-	known := false
-	err := s.glance(ctx, "beat", func(ses session) error {
+	if s.isClosing() {
+		return beat, offstage.ErrClosed
+	}
+	if answer, _, known := s.recall(question{sqlBeat, worker}, believeBeat); known {
+		beat = answer.(offstage.Beat)
+	} else {
+		commits, _ := s.stamp()
+		registered, err := false, error(nil)
+		if beat, registered, err = s.askForBeat(ctx, worker); err != nil {
+			return offstage.Beat{}, err
+		}
+		if !registered {
+			s.forget(worker)
+			return offstage.Beat{}, offstage.ErrGone
+		}
+		s.remember(question{sqlBeat, worker}, commits, beat)
+	}
+	s.locals.beat(worker)
+	// What is remembered stays as it is.
+	beat.Held, beat.Cancels, beat.Peers = slices.Clone(beat.Held), slices.Clone(beat.Cancels), slices.Clone(beat.Peers)
+	return beat, s.lookAfter(beat.Peers)
+}
+
+// askForBeat reads all of a beat but whether the peers live, and whether the worker
+// is registered, and not dead.
+func (s *Store) askForBeat(ctx context.Context, worker offstage.WorkerID) (beat offstage.Beat, registered bool, err error) {
+	err = s.glance(ctx, "beat", func(ses session) error {
 		for r, err := range ses.rows(sqlBeat, worker) {
 			if err != nil {
 				return err
@@ -112,21 +138,13 @@ func (s *Store) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Be
 				if id := offstage.WorkerID(r.num(1)); id != worker {
 					beat.Peers = append(beat.Peers, offstage.Peer{ID: id, Dead: r.yes(2)})
 				} else {
-					known = !r.yes(2)
+					registered = !r.yes(2)
 				}
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return offstage.Beat{}, err
-	}
-	if !known {
-		s.forget(worker)
-		return offstage.Beat{}, offstage.ErrGone
-	}
-	s.locals.beat(worker)
-	return beat, s.lookAfter(beat.Peers)
+	return beat, registered, err
 }
 
 // lookAfter fills in whether the peers live.

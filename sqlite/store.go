@@ -52,6 +52,7 @@ type Store struct {
 
 	// Reading, and the application's own connections.
 	readers chan *conn // free readers, nil for those not yet opened; nil in memory
+	reader1 chan *conn // the one that is taken first, if it is free
 	app     *sql.DB
 	mark    []byte // what tells this database in memory from others; see isMine
 
@@ -150,8 +151,9 @@ func (s *Store) connect(ctx context.Context) (err error) {
 	if err = errors.Join(err, s.site.gate.unlock()); err != nil {
 		return err
 	}
-	s.readers = make(chan *conn, maxReaders)
-	for range maxReaders {
+	s.reader1, s.readers = make(chan *conn, 1), make(chan *conn, maxReaders-1)
+	s.reader1 <- nil
+	for range cap(s.readers) {
 		s.readers <- nil
 	}
 	s.app = sql.OpenDB(&connector{store: s})
@@ -205,9 +207,11 @@ func (s *Store) disconnect() error {
 	if s.app != nil {
 		errs = append(errs, s.app.Close())
 	}
-	for range cap(s.readers) {
-		if c := <-s.readers; c != nil {
-			errs = append(errs, c.Close())
+	for _, free := range []chan *conn{s.reader1, s.readers} {
+		for range cap(free) {
+			if c := <-free; c != nil {
+				errs = append(errs, c.Close())
+			}
 		}
 	}
 	if s.out != nil {
@@ -261,22 +265,30 @@ func (s *Store) reader(ctx context.Context) (*conn, func(), error) {
 	if s.isClosing() {
 		return nil, nil, offstage.ErrClosed
 	}
+	// An idle process reads by one connection, whose statements and pages are at hand.
+	var c *conn
+	free := s.reader1
 	select {
-	case c := <-s.readers:
-		if c != nil {
-			return c, func() { s.readers <- c }, nil
+	case c = <-s.reader1:
+	default:
+		select {
+		case c = <-s.reader1:
+		case c = <-s.readers:
+			free = s.readers
+		case <-s.closing:
+			return nil, nil, offstage.ErrClosed
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
 		}
-		c, err := s.dial(ctx, forReading)
-		if err != nil {
-			s.readers <- nil
+	}
+	if c == nil {
+		var err error
+		if c, err = s.dial(ctx, forReading); err != nil {
+			free <- nil
 			return nil, nil, err
 		}
-		return c, func() { s.readers <- c }, nil
-	case <-s.closing:
-		return nil, nil, offstage.ErrClosed
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
 	}
+	return c, func() { free <- c }, nil
 }
 
 // borrow lends the one connection of a database in memory, when the application

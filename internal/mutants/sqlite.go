@@ -122,6 +122,20 @@ var ofSQLite = []mutant{
 		pkg:  "./sqlite", test: "TestStore/step/epoch",
 	},
 	{
+		name: "SQLite: what was found is believed though somebody has committed",
+		file: "sqlite/still.go",
+		old:  "known && heard && f.commits == commits &&",
+		new:  "known && heard && commits == commits &&",
+		pkg:  "./sqlite", test: "TestBeatsWhileStill",
+	},
+	{
+		name: "SQLite: a peer whose process has ended lives as long as nobody commits",
+		file: "sqlite/registry.go",
+		old:  "\treturn beat, s.lookAfter(beat.Peers)",
+		new:  "\tif len(beat.Peers) > 0 && beat.Peers[0].Counter != 0 {\n\t\treturn beat, nil\n\t}\n\terr := s.lookAfter(beat.Peers)\n\ts.remember(question{sqlBeat, worker}, s.commits.Load()+s.changes.Load(), beat)\n\treturn beat, err",
+		pkg:  "./sqlite", test: "TestKilledWorkerIsDeadAtOnce/watched",
+	},
+	{
 		name: "SQLite: steps are recalled without a claim",
 		file: "sqlite/steps.go",
 		old:  "\tif claim == nil || claim.runs[hold.Job] != hold.Run || ended != nil ||",
