@@ -33,7 +33,8 @@ type claimKey struct {
 // claim is a claim row that the store holds for this process.
 type claim struct {
 	claimKey
-	open int // guarded by book.mu: jobs whose end is not recorded
+	open int    // guarded by book.mu: jobs whose end is not recorded
+	last signal // guarded by book.mu: one is open; nil: nobody waits for that
 }
 
 // attempt is one claimed job on its way through this process.
@@ -314,10 +315,29 @@ func (b *book) recorded(entries []*entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, entry := range entries {
-		if entry.claim.open -= entry.ends; entry.claim.open == 0 {
-			delete(b.claims, entry.claim.claimKey)
+		c := entry.claim
+		if c.open -= entry.ends; c.open == 0 {
+			delete(b.claims, c.claimKey)
+		}
+		if c.open <= 1 && c.last != nil {
+			c.last.set()
 		}
 	}
+}
+
+// company returns what to wait for while other jobs of the attempt's claim are open,
+// before the next look; nil: none is.
+func (b *book) company(a *attempt) (wait <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := a.claim
+	if c.open <= 1 {
+		return nil
+	}
+	if c.last == nil {
+		c.last = newSignal()
+	}
+	return c.last
 }
 
 // deafAfter is how long a handler may go on after its context ended before the

@@ -54,9 +54,10 @@ func (e *engine) admit(a *attempt, job *offstage.ClaimedJob, poolOf []int) {
 
 // start starts the attempts of a claim. Those of a later rank wait until the
 // ones before have entered their handlers, so that what comes first in the claim
-// comes first in fact; but suspects, which others can wait for, wait for none of
-// them.
-func (e *engine) start(work context.Context, batch []*attempt) {
+// comes first in fact. Only a suspect goes before all of them, and then they are
+// handed back: they would have to wait for it, and it may be the end of this process.
+// start reports whether that is so.
+func (e *engine) start(work context.Context, batch []*attempt) (apart bool) {
 	if slices.ContainsFunc(batch, (*attempt).suspect) {
 		slices.SortStableFunc(batch, func(a, b *attempt) int {
 			return cmp.Compare(b.job.Lost/offstage.SuspectLost, a.job.Lost/offstage.SuspectLost)
@@ -68,13 +69,15 @@ func (e *engine) start(work context.Context, batch []*attempt) {
 			e.startRank(work, rank).Wait()
 			rank = rank[len(rank):]
 		}
-		if result, refused := e.refuse(a); refused {
+		if result, refused := e.refuse(a, apart); refused {
 			e.end(a, nil, result)
 			continue
 		}
+		apart = a.suspect()
 		rank = append(rank, a)
 	}
 	e.startRank(work, rank)
+	return apart
 }
 
 // startRank starts attempts; all have entered their handlers when what it
@@ -98,8 +101,9 @@ func sameRank(a, b *attempt) bool {
 }
 
 // refuse returns the end of a job that must not start. One suspect at a time may:
-// the place is then the attempt's until it is over.
-func (e *engine) refuse(a *attempt) (offstage.Result, bool) {
+// the place is then the attempt's until it is over. With apart, one of the same claim
+// does.
+func (e *engine) refuse(a *attempt, apart bool) (offstage.Result, bool) {
 	job := &a.job
 	result := offstage.Result{
 		Job: job.ID, Run: job.Run, Errors: job.Errors, Lost: job.Lost, UniqueKey: job.UniqueKey, Parent: job.Parent,
@@ -116,6 +120,8 @@ func (e *engine) refuse(a *attempt) (offstage.Result, bool) {
 		result.Waits, result.Error = offstage.WaitsKindUnknown, fmt.Sprintf("no handler for the kind %q here", job.Kind)
 	case a.suspect() && !e.suspect():
 		result.Next, result.Error = offstage.Ready, "workers have died of this job, and of another that runs here"
+	case apart && !a.suspect():
+		result.Next, result.Error = offstage.Ready, "a job of which workers have died starts here, and nothing beside it"
 	default:
 		return result, false
 	}
@@ -185,8 +191,8 @@ func (a *attempt) enter() {
 }
 
 // prepare waits until the attempt may start: for its arguments, a valid lease and
-// its place in the ward, and a suspect until the store knows its name. An error
-// says that it will not start.
+// its place in the ward, and a suspect until the store has back what was claimed with
+// it and knows its name. An error says that it will not start.
 func (e *engine) prepare(ctx context.Context, a *attempt, suspect bool) error {
 	if a.marks.argsDeferred && e.mayStart(ctx) == nil {
 		a.enter()
@@ -205,8 +211,10 @@ func (e *engine) prepare(ctx context.Context, a *attempt, suspect bool) error {
 			e.isolate(ctx, a)
 			continue
 		case ok && suspect && !named:
-			named = e.name(ctx, a, &retry)
-			continue
+			if wait = e.book.company(a); wait == nil {
+				named = e.name(ctx, a, &retry)
+				continue
+			}
 		case ok && suspect:
 			e.ward.begin(a.stay)
 			return nil

@@ -25,6 +25,7 @@ type fetcher struct {
 	writes   int64     // of the recorder, when the gathering began
 	awake    time.Time // since when there was work without a break; zero: idle
 	asleep   *session  // the session that has told enqueuers to knock; nil: none
+	others   bool      // the last claim's suspect is apart: now the others, which were handed back
 	patience patience
 	trouble  trouble
 }
@@ -172,7 +173,7 @@ func (e *engine) fetch(work context.Context, s *session, free []int) {
 	f := e.fetcher
 	asked, poolOf := requests(e.config.Pools, free)
 	e.seq++
-	request := offstage.ClaimRequest{Worker: s.id, Seq: e.seq, Pools: asked, Sweep: f.looks.take(), NoSuspects: len(e.suspects) > 0}
+	request := offstage.ClaimRequest{Worker: s.id, Seq: e.seq, Pools: asked, Sweep: f.looks.take(), NoSuspects: f.others || len(e.suspects) > 0}
 	e.book.begin(request.Seq)
 	call, cancel := f.patience.limit(work)
 	claim, err := e.store.Claim(call, request)
@@ -186,7 +187,10 @@ func (e *engine) fetch(work context.Context, s *session, free []int) {
 	f.failed.reset()
 	batch := e.enter(s, claim, poolOf)
 	e.noteClaim(claim, asked, poolOf, free)
-	e.start(work, batch)
+	if f.others {
+		f.looks.set(false) // for the suspects that were left
+	}
+	f.others = e.start(work, batch)
 }
 
 func (e *engine) fetchFailed(s *session, request offstage.ClaimRequest, err error) {

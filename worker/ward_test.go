@@ -83,6 +83,88 @@ func TestASuspectIsKeptApart(t *testing.T) {
 	})
 }
 
+// What was claimed before a suspect came and could not start yet does not start
+// beside it either.
+func TestWhatReadsItsArgumentsWaitsForASuspect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := faultstore.Wrap(offstagetest.NewStore())
+		r, seen := spans(t, store)
+		suspect(r, store, span{"suspect", 500 * time.Millisecond}, 100*time.Millisecond)
+		r.enqueue(span{"large" + strings.Repeat(" ", 9000), time.Second})
+		store.Break(faultstore.Fault{Method: "LoadArgs", Mode: faultstore.Slow, Delay: 300 * time.Millisecond})
+		r.run()
+		tick(3 * time.Second)
+		r.endWell()
+		want := "suspect starts 0.1, suspect ends 0.6, large starts 0.6, large ends 1.6"
+		if got := strings.ReplaceAll(strings.Join(seen.all(), ", "), strings.Repeat(" ", 9000), ""); got != want {
+			t.Errorf("%s; want %s", got, want)
+		}
+	})
+}
+
+// What is claimed with a suspect is handed back before that starts, so that its
+// process's death is none of theirs, and nobody waits for a lease to run it.
+func TestWhatIsClaimedWithASuspectIsHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := offstagetest.NewStore()
+		dies := newMortal(t, store, worker.Config{Lease: 10 * time.Second, Grace: -1})
+		worker.Handle(dies.worker, func(context.Context, *offstage.Job[lethal]) error {
+			dies.kill()
+			return errKilled
+		})
+		poison := dies.enqueue(lethal{Poison: true})
+		for range offstage.SuspectLost {
+			die(t, store)
+		}
+		var others []offstage.ID
+		for range 3 {
+			others = append(others, dies.enqueue(lethal{}))
+		}
+		dies.store.Break(faultstore.Fault{Method: "Finish", Mode: faultstore.Slow, Delay: time.Second})
+		dies.run()
+		<-dies.dead
+		_ = dies.end() // it names what it could not hand back
+
+		began := time.Now()
+		r := newRig(t, store, worker.Config{Lease: 10 * time.Second})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[lethal]) error { return nil })
+		r.run()
+		for _, id := range others {
+			if details := r.await(id, offstage.Completed); len(details.Attempts) != 2 || details.Attempts[0].Outcome != offstage.OutcomeInterrupted {
+				t.Errorf("job %d: %s; want it interrupted and completed", id, story(details))
+			}
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("the others were completed after %s: they waited for a lease", took)
+		}
+		r.await(poison, offstage.Failed)
+		r.endWell()
+	})
+}
+
+// Where suspects come one after the other, what was claimed with the first is not
+// handed back for each of them.
+func TestSuspectsAndOthersTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := offstagetest.NewStore()
+		r, seen := spans(t, store)
+		for _, name := range []string{"first", "second", "third"} {
+			r.enqueue(span{name, 200 * time.Millisecond})
+		}
+		for range offstage.SuspectLost {
+			die(t, store)
+		}
+		r.enqueue(span{"other", 300 * time.Millisecond})
+		r.run()
+		tick(3 * time.Second)
+		r.endWell()
+		want := "first starts 0.0, first ends 0.2, other starts 0.2, other ends 0.5, second starts 0.5, second ends 0.7, third starts 0.7, third ends 0.9"
+		if got := strings.Join(seen.all(), ", "); got != want {
+			t.Errorf("%s; want %s", got, want)
+		}
+	})
+}
+
 // Suspects that a worker has left to others are looked for when its own has ended.
 func TestSuspectsThatWereLeftAreLookedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

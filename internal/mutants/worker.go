@@ -147,7 +147,28 @@ var ofEngine = []mutant{
 		file: "worker/ward.go",
 		old:  "\tif w.stay != nil {\n\t\treturn w.stay.over",
 		new:  "\tif w.stay != nil && w.apart < 0 {\n\t\treturn w.stay.over",
-		pkg:  "./worker", test: "TestASuspectIsKeptApart",
+		pkg:  "./worker", test: "TestWhatReadsItsArgumentsWaitsForASuspect",
+	},
+	{
+		name: "what is claimed with a suspect waits beside it",
+		file: "worker/execute.go",
+		old:  "\tcase apart && !a.suspect():\n",
+		new:  "\tcase apart && a.marks.missing:\n",
+		pkg:  "./worker", test: "TestWhatIsClaimedWithASuspectIsHandedBack",
+	},
+	{
+		name: "a suspect starts before the store has back what was claimed with it",
+		file: "worker/book.go",
+		old:  "\tif c.open <= 1 {\n",
+		new:  "\tif c.open >= 0 {\n",
+		pkg:  "./worker", test: "TestWhatIsClaimedWithASuspectIsHandedBack",
+	},
+	{
+		name: "each suspect in turn has the others handed back",
+		file: "worker/fetch.go",
+		old:  "NoSuspects: f.others || len(e.suspects) > 0}",
+		new:  "NoSuspects: len(e.suspects) > 0}",
+		pkg:  "./worker", test: "TestSuspectsAndOthersTakeTurns",
 	},
 	{
 		name: "others wait until a suspect has ended, however long it runs",
@@ -159,8 +180,8 @@ var ofEngine = []mutant{
 	{
 		name: "a worker that has a suspect takes those of others as well",
 		file: "worker/fetch.go",
-		old:  "NoSuspects: len(e.suspects) > 0}",
-		new:  "NoSuspects: false}",
+		old:  "NoSuspects: f.others || len(e.suspects) > 0}",
+		new:  "NoSuspects: f.others}",
 		pkg:  "./worker", test: "TestSuspectsAreLeftToOtherWorkers",
 	},
 	{
