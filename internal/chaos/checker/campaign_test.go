@@ -221,6 +221,22 @@ func TestRecovery(t *testing.T) {
 	if want := (Quantiles{P50: 2000, P99: 2000, Max: 2000}); r.Suspects != want {
 		t.Errorf("recovery of suspects is %+v, want %+v", r.Suspects, want)
 	}
+	if r.DiedAgain != 0 {
+		t.Errorf("%d died again, want none", r.DiedAgain)
+	}
+	// Run 2 of this job was claimed by a worker that was killed before it started it,
+	// run 3 by one that gave it back first.
+	s.start(6, "w", 4, 1)
+	s.at(900, "u", history.Event{What: history.Claimed, Job: 4, Run: 2, Lost: 1})
+	s.fault(1000, 1005, "kill-worker", "u", history.Kills)
+	s.at(1700, "x", history.Event{What: history.Claimed, Job: 4, Run: 3, Lost: 2})
+	s.mark(1710, "x", 4, 3, offstage.Ready)
+	s.fault(1720, 1725, "kill-worker", "x", history.Kills)
+	s.start(1800, "v", 4, 4)
+	again := Quantiles{P50: 1700, P99: 1700, Max: 1700}
+	if r := s.check(); r.DiedAgain != 1 || r.Again != again || r.Recovered != 3 || r.Recovery.P50 != 1250 || r.Recovery.Max != 2000 || r.Usual.P50 != 800 {
+		t.Errorf("died again %+v of %d, recovery %+v of %d, usual %+v; want 1700 of 1, and 800, 1250 and 2000 as recovery", r.Again, r.DiedAgain, r.Recovery, r.Recovered, r.Usual)
+	}
 	s.fault(1000, 1200, "pg-restart", "", history.Outage)
 	if r := s.check(); r.Recovered != 0 || r.Delayed.Max != 2000 {
 		t.Errorf("with an outage meanwhile, recovery is %+v of %d, and %+v; want all in the latter", r.Recovery, r.Recovered, r.Delayed)

@@ -51,6 +51,8 @@ type story struct {
 	ends    []history.Event
 	cancels []history.Event // those answered
 	asked   int64           // when a cancel was first sent; 0: never
+	claims  []history.Event // after a worker's death
+	marked  map[int]bool    // runs whose end a worker has recorded
 	named   map[int]bool    // runs that a worker was about to start as its suspect
 	memory  []history.Event // what it did, kept, found and waited for
 }
@@ -101,7 +103,7 @@ func gather(events []history.Event, listing *history.Listing, rules Rules) *evid
 		switch event.What {
 		case history.Send, history.Ack, history.Unknown, history.Failed, history.Refused, history.RolledBack:
 			e.addEnqueue(event)
-		case history.CancelSend, history.CancelAck, history.CancelFail, history.Mark, history.Naming:
+		case history.CancelSend, history.CancelAck, history.CancelFail, history.Mark, history.Claimed, history.Naming:
 			e.addToStory(event)
 		case history.Do, history.Kept, history.Found, history.Nap, history.Woke, history.Got:
 			s := e.story(event.Job)
@@ -126,7 +128,7 @@ func gather(events []history.Event, listing *history.Listing, rules Rules) *evid
 func (e *evidence) story(id offstage.ID) *story {
 	s := e.byJob[id]
 	if s == nil {
-		s = &story{id: id, named: map[int]bool{}}
+		s = &story{id: id, named: map[int]bool{}, marked: map[int]bool{}}
 		e.byJob[id] = s
 		e.stories = append(e.stories, s)
 	}
@@ -174,9 +176,12 @@ func (e *evidence) addToStory(event history.Event) {
 		}
 	case history.CancelAck:
 		s.cancels = append(s.cancels, event)
+	case history.Claimed:
+		s.claims = append(s.claims, event)
 	case history.Naming:
 		s.named[event.Run] = true
 	case history.Mark:
+		s.marked[event.Run] = true
 		if event.Next.Terminal() {
 			s.ends = append(s.ends, event)
 		}

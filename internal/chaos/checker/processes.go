@@ -38,9 +38,10 @@ func (e *evidence) checkProcesses() {
 }
 
 // measureRecovery takes the times from the death of a worker to the next start
-// of each job that it ran, while there was a database.
+// of each job that it ran, while there was a database. Where the next worker that had
+// the job died as well before it started it, that death is what the job recovers from.
 func (e *evidence) measureRecovery() {
-	var all, usual, suspects, delayed []time.Duration
+	var all, usual, suspects, delayed, again []time.Duration
 	for _, s := range e.stories {
 		for i, r := range s.runs {
 			l := e.life(r.start.Process)
@@ -58,6 +59,10 @@ func (e *evidence) measureRecovery() {
 				delayed = append(delayed, took)
 				continue
 			}
+			if died := e.diedWith(s, r, s.runs[i+1]); died > l.killed {
+				again = append(again, took)
+				took = time.Duration(s.runs[i+1].start.Mono - died)
+			}
 			all = append(all, took)
 			if s.runs[i+1].start.Lost < suspected {
 				usual = append(usual, took)
@@ -69,6 +74,19 @@ func (e *evidence) measureRecovery() {
 	e.report.Recovered = len(all)
 	e.report.Recovery, e.report.Usual = quantiles(all), quantiles(usual)
 	e.report.Suspects, e.report.Delayed = quantiles(suspects), quantiles(delayed)
+	e.report.DiedAgain, e.report.Again = len(again), quantiles(again)
+}
+
+// diedWith returns when the latest worker was killed that had claimed the job between
+// two of its starts, and neither started it nor gave it back; 0: none was.
+func (e *evidence) diedWith(s *story, earlier, later *run) (at int64) {
+	for _, c := range s.claims {
+		killed := e.life(c.Process).killed
+		if c.Run > earlier.number && c.Run < later.number && !s.marked[c.Run] && c.Mono < killed && killed < later.start.Mono {
+			at = max(at, killed)
+		}
+	}
+	return at
 }
 
 // without reports whether the database was away at some time between, or had

@@ -39,10 +39,15 @@ type Report struct {
 	// of jobs whose last two or more workers in a row had died, which run one at
 	// a time in a process; Usual are the others. Delayed are none of these: the
 	// database was away meanwhile, or less than a lease before.
-	Recovered  int       `json:"recovered"`
-	Usual      Quantiles `json:"usual_recovery_ms"`
-	Suspects   Quantiles `json:"suspect_recovery_ms"`
-	Delayed    Quantiles `json:"outage_recovery_ms"`
+	Recovered int       `json:"recovered"`
+	Usual     Quantiles `json:"usual_recovery_ms"`
+	Suspects  Quantiles `json:"suspect_recovery_ms"`
+	Delayed   Quantiles `json:"outage_recovery_ms"`
+	// DiedAgain are those among Recovered whose next worker was killed as well before
+	// it started them. Recovery takes their time from that last death, Again from the
+	// first.
+	DiedAgain  int       `json:"died_again"`
+	Again      Quantiles `json:"died_again_ms"`
 	Stop       Quantiles `json:"stop_ms"`            // from SIGTERM to the process's end
 	Back       Quantiles `json:"throughput_back_ms"` // from the database's return
 	Unmeasured int       `json:"outages_unmeasured"` // outages too close to others for Back

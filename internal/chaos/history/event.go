@@ -47,6 +47,7 @@ const (
 	Start     What = "start"     // the handler was entered
 	Cancelled What = "cancelled" // the handler's context ended: Note is the cause
 	End       What = "end"       // the handler is about to return: How, Wait
+	Claimed   What = "claimed"   // a claim has brought a job of which workers have died
 	Naming    What = "naming"    // about to tell the store that this suspect is the next to start
 	Suicide   What = "suicide"   // the handler is about to end its own process
 	Mark      What = "mark"      // the worker has recorded an end: How is the outcome, Next the state

@@ -73,7 +73,8 @@ func causeName(cause error) string {
 	return cause.Error()
 }
 
-// namer is a store that records which suspects its worker names.
+// namer is a store that records which suspects its worker names, and what it claims of
+// dead workers' jobs.
 type namer struct {
 	offstage.Store
 	offstage.Waker
@@ -83,6 +84,17 @@ type namer struct {
 // watchNames returns the store with its suspects recorded.
 func watchNames(store offstage.Store, rec *history.Recorder) offstage.Store {
 	return namer{store, store.(offstage.Waker), rec} // every store of a campaign is one
+}
+
+// Claim is the store's.
+func (n namer) Claim(ctx context.Context, request offstage.ClaimRequest) (offstage.Claim, error) {
+	claim, err := n.Store.Claim(ctx, request)
+	for i := range claim.Jobs {
+		if job := &claim.Jobs[i]; job.Lost > 0 {
+			n.rec.Write(history.Event{What: history.Claimed, Job: job.ID, Run: job.Run, Lost: job.Lost})
+		}
+	}
+	return claim, err
 }
 
 // Suspect is the store's.
