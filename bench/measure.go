@@ -97,7 +97,10 @@ func (st *stage) steadyOrder(seconds float64) agent.SteadyOrder {
 	return agent.SteadyOrder{Seconds: seconds, Size: 1000, Ahead: max(st.jobs(20_000), 1000), Window: max(seconds/15, 0.2)}
 }
 
+// memory is what steady work takes under Go's own settings: to collect seldom costs
+// memory.
 func memory(ctx context.Context, st *stage) (run, error) {
+	st.plain = true
 	r, err := steady(ctx, st)
 	r.Value = r.RSS
 	return r, err

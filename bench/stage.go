@@ -18,6 +18,7 @@ type stage struct {
 	size    size
 	label   string // names it in files and messages
 	profile string // the folder for profiles; "": none
+	plain   bool   // systems in Go run under Go's own settings
 	result  *results
 
 	db       *database // nil unless on PostgreSQL
@@ -57,14 +58,15 @@ func (st *stage) actor(ctx context.Context, env agent.Env) (*agent.Process, erro
 	if st.profile != "" {
 		profile = filepath.Join(st.profile, fmt.Sprintf("%s-%d", st.label, len(st.actors)))
 	}
-	p, err := agent.Start(ctx, st.system.id(), st.system.command(profile))
+	tuned := st.system.tuned() && !st.plain
+	p, err := agent.Start(ctx, st.system.id(), st.system.command(profile, tuned))
 	if err != nil {
 		return nil, err
 	}
 	st.actors = append(st.actors, p)
 	opened, err := agent.Order[agent.Opened](ctx, p, "open", env)
 	st.settings = opened.Settings
-	if st.system.tuned() {
+	if tuned {
 		st.settings += ", " + gogc
 	}
 	return p, err

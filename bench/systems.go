@@ -86,8 +86,8 @@ func (s *system) group() server {
 }
 
 // command returns the command that runs the system in a process of its own:
-// this very program, or Node.
-func (s *system) command(profile string) func(context.Context) *exec.Cmd {
+// this very program, or Node; tuned ones have gogc.
+func (s *system) command(profile string, tuned bool) func(context.Context) *exec.Cmd {
 	return func(ctx context.Context) *exec.Cmd {
 		var cmd *exec.Cmd
 		if s.node != "" {
@@ -102,7 +102,7 @@ func (s *system) command(profile string) func(context.Context) *exec.Cmd {
 				program = os.Args[0]
 			}
 			cmd = exec.CommandContext(ctx, program, "agent", s.id(), profile)
-			if s.tuned() {
+			if tuned {
 				cmd.Env = append(cmd.Environ(), gogc)
 			}
 		}
@@ -112,7 +112,7 @@ func (s *system) command(profile string) func(context.Context) *exec.Cmd {
 }
 
 // gogc is the setting of Go's garbage collector under which all systems in Go are
-// measured, but for those at their defaults. A job queue keeps little in memory, so
+// measured, but for those at their defaults and where memory is the question. A job queue keeps little in memory, so
 // that Go by itself would collect dozens of times a second.
 const gogc = "GOGC=400"
 
