@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // knocker tells sleeping workers, after a commit, that there is something to do,
@@ -21,8 +22,10 @@ type knocker struct {
 
 const (
 	// knockPause is the least time between two knocks, so that a stream of
-	// inserts is not followed by a stream of knocks.
+	// inserts is not followed by a stream of knocks. It doubles up to calmPause
+	// while nobody has to be told anything.
 	knockPause = 2 * time.Millisecond
+	calmPause  = 8 * time.Millisecond
 	knockLimit = 5 * time.Second // for one knock
 )
 
@@ -49,10 +52,15 @@ func (k *knocker) due(what *atomic.Bool) {
 }
 
 func (k *knocker) run() {
+	pause := knockPause
 	for {
 		select {
 		case <-k.bell:
-			k.knock()
+			if k.knock() {
+				pause = knockPause
+			} else {
+				pause = min(2*pause, calmPause)
+			}
 		case <-k.over:
 			select {
 			case <-k.bell:
@@ -62,29 +70,34 @@ func (k *knocker) run() {
 			return
 		}
 		select {
-		case <-time.After(knockPause):
+		case <-time.After(pause):
 		case <-k.over:
 		}
 	}
 }
 
-// knock tells what there is to tell. If it fails, they find it at their own next
-// look.
-func (k *knocker) knock() {
+// knock tells what there is to tell, and reports whether there was anybody to hear
+// it. If it fails, they find it at their own next look.
+func (k *knocker) knock() (heard bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), knockLimit)
 	defer cancel()
 	ready, ended := k.ready.Swap(false), k.ended.Swap(false)
 	if !ready && !ended {
-		return // the knock before has told it
+		return true // the knock before has told it
 	}
-	_, _ = k.store.work.try(ctx, unit{build: func(b *pgx.Batch) {
+	note := func(tag pgconn.CommandTag) error {
+		heard = heard || tag.RowsAffected() > 0
+		return nil
+	}
+	_, err := k.store.work.try(ctx, unit{build: func(b *pgx.Batch) {
 		if ready {
-			b.Queue(k.store.sql(knockSQL), k.store.schema, payloadReady)
+			b.Queue(k.store.sql(knockSQL), k.store.schema, payloadReady).Exec(note)
 		}
 		if ended {
-			b.Queue(k.store.sql(tellEndedSQL), k.store.schema, payloadEnded)
+			b.Queue(k.store.sql(tellEndedSQL), k.store.schema, payloadEnded).Exec(note)
 		}
 	}})
+	return heard || err != nil
 }
 
 const (

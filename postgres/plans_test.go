@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -159,5 +160,52 @@ func TestWhatASnapshotKeepsIsNotSearched(t *testing.T) {
 		if many.pages > few[name].pages+5 { // an index may have grown by a level
 			t.Errorf("with 500 ended claims and jobs more, a %s reads %.0f pages, not %.0f", name, many.pages, few[name].pages)
 		}
+	}
+}
+
+// Pruning does not walk through the history that stays, and finds what was left of
+// jobs that were deleted before it.
+func TestPruningWalksOverNothingThatStays(t *testing.T) {
+	s := newStand(t)
+	var first offstage.ID
+	for n := range 201 {
+		if id := s.insert(plain()); n == 0 {
+			first = id
+		}
+		if _, err := s.Finish(t.Context(), s.completed(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if few := s.effortOf(pruneOrphansSQL, int64(0), int64(0)); few.rows > 20 {
+		t.Errorf("with 201 jobs that stay, the end of a pass looks at %.0f rows", few.rows)
+	}
+
+	attempts := func() (n int) {
+		t.Helper()
+		if err := s.other.QueryRow(t.Context(), s.sql("SELECT count(*) FROM offstage.attempt")).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	prune := func(jobs string, args ...any) {
+		t.Helper()
+		if _, err := s.other.Exec(t.Context(), s.sql("DELETE FROM offstage.job "+jobs), args...); err != nil {
+			t.Fatal(err)
+		}
+		term, err := s.Lead(t.Context(), s.worker, time.Hour)
+		if err != nil || term == 0 {
+			t.Fatalf("term %d, %v", term, err)
+		}
+		if _, err := s.Chore(t.Context(), term, offstage.Prune, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prune("WHERE id = $1", int64(first))
+	if n := attempts(); n != 200 {
+		t.Errorf("%d attempts are left, want those of 200 jobs", n)
+	}
+	prune("")
+	if n := attempts(); n != 0 {
+		t.Errorf("%d attempts are left, though no job is", n)
 	}
 }

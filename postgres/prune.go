@@ -77,9 +77,11 @@ const (
 )
 SELECT count(*) FROM jobs`
 	// pruneOrphansSQL deletes attempts of jobs that were deleted while a claim
-	// named them, in the ids above $1 up to $2.
+	// named them, in the ids above $1 up to $2 and on to the next job. Beyond that
+	// is history which is kept, and may be long: it must not be walked.
 	pruneOrphansSQL = `WITH gone AS (
-	DELETE FROM offstage.attempt a WHERE a.job > $1::bigint AND a.job <= $2::bigint
+	DELETE FROM offstage.attempt a WHERE a.job > $1::bigint
+		AND a.job < coalesce((SELECT id FROM offstage.job WHERE id > $2::bigint ORDER BY id LIMIT 1), 9223372036854775807)
 		AND NOT EXISTS (SELECT FROM offstage.job j WHERE j.id = a.job)
 		AND a.job NOT IN (SELECT unnest(jobs) FROM offstage.claim) RETURNING a.job
 )
@@ -117,7 +119,7 @@ func (s *Store) prune(ctx context.Context, term int64, limit int) (report offsta
 			b.Queue(s.sql(lockJobsSQL), old)
 			b.Queue(s.sql(pruneSQL), s.now(), old).QueryRow(func(row pgx.Row) error { return row.Scan(&jobs) })
 		}
-		b.Queue(s.sql(pruneOrphansSQL), p.after, upTo(last, looked < limit)).QueryRow(func(row pgx.Row) error { return row.Scan(&orphans) })
+		b.Queue(s.sql(pruneOrphansSQL), p.after, max(last, p.after)).QueryRow(func(row pgx.Row) error { return row.Scan(&orphans) })
 		b.Queue(s.sql(pruneKeysSQL), s.now(), limit).QueryRow(func(row pgx.Row) error { return row.Scan(&keys) })
 		b.Queue(s.sql(pruneOnceSQL), s.now(), limit, offstage.KeepOnce.Microseconds()).QueryRow(func(row pgx.Row) error { return row.Scan(&once) })
 		b.Queue(s.sql(pruneSignalsSQL), s.now(), limit, offstage.KeepSignals.Microseconds()).QueryRow(func(row pgx.Row) error { return row.Scan(&signals) })
@@ -134,14 +136,6 @@ func (s *Store) prune(ctx context.Context, term int64, limit int) (report offsta
 	}
 	report.More = p.passing || max(keys, once, signals, requests) >= limit
 	return report, nil
-}
-
-// upTo is the end of a page, which at the end of a pass is the end of all.
-func upTo(last int64, end bool) int64 {
-	if end {
-		return 1 << 53
-	}
-	return last
 }
 
 // begin reports whether there is a page to do now.
