@@ -87,9 +87,13 @@ func (e *engine) keepTidying(ctx context.Context, term int64) {
 			}
 		}
 		if !sweep.After(time.Now()) {
-			sweep = time.Now().Add(jitter(sweepEvery))
-			e.fetcher.looks.set(true)
-			e.wake()
+			wait := e.fetcher.looks.resting()
+			if wait <= 0 {
+				wait = jitter(sweepEvery)
+				e.fetcher.looks.set(true)
+				e.wake()
+			}
+			sweep = time.Now().Add(wait)
 		}
 		if !pause(ctx, max(time.Until(next), 0), nil) {
 			return

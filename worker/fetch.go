@@ -35,6 +35,8 @@ type looks struct {
 	mu    sync.Mutex
 	all   bool // guarded by mu
 	sweep bool // guarded by mu: look past the store's hints
+
+	rested time.Time // guarded by mu: no sweep without a reason before
 }
 
 func (l *looks) set(sweep bool) {
@@ -56,6 +58,25 @@ func (l *looks) take() (sweep bool) {
 	sweep = l.sweep
 	l.all, l.sweep = false, false
 	return sweep
+}
+
+// sweepRest is how many times as long as it took a sweep is followed by a rest: one
+// walks over all that a held snapshot keeps from being removed.
+const sweepRest = 100
+
+// swept notes that a sweep is over that began at a time.
+func (l *looks) swept(began time.Time) {
+	at := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rested = at.Add(sweepRest * at.Sub(began))
+}
+
+// resting returns for how long still there should be no sweep without a reason.
+func (l *looks) resting() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Until(l.rested)
 }
 
 // The fetching goroutine's times.
@@ -175,6 +196,7 @@ func (e *engine) fetch(work context.Context, s *session, free []int) {
 	e.seq++
 	request := offstage.ClaimRequest{Worker: s.id, Seq: e.seq, Pools: asked, Sweep: f.looks.take(), NoSuspects: f.others || len(e.suspects) > 0}
 	e.book.begin(request.Seq)
+	began := time.Now()
 	call, cancel := f.patience.limit(work)
 	claim, err := e.store.Claim(call, request)
 	cancel()
@@ -185,6 +207,9 @@ func (e *engine) fetch(work context.Context, s *session, free []int) {
 		return
 	}
 	f.failed.reset()
+	if request.Sweep {
+		f.looks.swept(began)
+	}
 	batch := e.enter(s, claim, poolOf)
 	e.noteClaim(claim, asked, poolOf, free)
 	if f.others {

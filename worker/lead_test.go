@@ -197,6 +197,29 @@ func TestATermThatIsOverIsGivenUp(t *testing.T) {
 	})
 }
 
+// A sweep that takes long is followed by a long rest.
+func TestLongSweepsAreSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		var sweeps []time.Duration
+		began := time.Now()
+		store.before(func(_ context.Context, call string, in any) error {
+			if request, ok := in.(offstage.ClaimRequest); ok && request.Sweep {
+				sweeps = append(sweeps, time.Since(began))
+				tick(3 * time.Second)
+			}
+			return nil
+		})
+		r := newRig(t, store, worker.Config{})
+		r.run()
+		tick(20 * time.Minute)
+		r.endWell()
+		if n := len(sweeps); n < 4 || n > 6 {
+			t.Errorf("sweeps of three seconds at %v; want one in five minutes", sweeps)
+		}
+	})
+}
+
 func TestSweepsAreTheLeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()

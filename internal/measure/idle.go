@@ -32,12 +32,21 @@ func queuesNamed(n int) []string {
 }
 
 // measureIdle lets a worker alone: the only one, so that it does the chores too.
-func measureIdle(ctx context.Context, g *ground, out *report) error {
+func measureIdle(ctx context.Context, g *ground, out *report) (err error) {
+	asleep, err := wakeUp()
+	if err != nil {
+		return err
+	}
+	stop, err := keepAwake()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	cost, err := wakeUp()
 	if err != nil {
 		return err
 	}
-	out.say("a thread that wakes, and does nothing", "%s of processor on this machine, now", short(cost))
+	out.say("a thread that wakes, and does nothing", "%s of processor on this machine, now; %s if the processor has slept", short(cost), short(asleep))
 	for _, queues := range []int{1, 50} {
 		if err := idle(ctx, g, out, fmt.Sprintf("idle with %d queues", queues), queues); err != nil {
 			return err
@@ -51,7 +60,12 @@ const manySchedules = 10_000
 
 // measureSchedules is measureIdle for a worker with schedules, after it has told what it
 // takes to declare them, and to declare them again as each deploy does.
-func measureSchedules(ctx context.Context, g *ground, out *report) error {
+func measureSchedules(ctx context.Context, g *ground, out *report) (err error) {
+	stop, err := keepAwake()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	for _, what := range []string{"declare %d schedules", "declare the same %d again"} {
 		began := time.Now()
 		if err := g.client.DeclareSchedules(ctx, "default", yearly(manySchedules)...); err != nil {
@@ -100,8 +114,7 @@ func idle(ctx context.Context, g *ground, out *report, what string, queues int) 
 	return p.stop()
 }
 
-// wakeUp returns what it costs to wake a thread that has nothing to do. On virtual
-// machines it changes twentyfold within hours, and an idle process's share with it.
+// wakeUp returns what it costs to wake a thread that has nothing to do.
 func wakeUp() (time.Duration, error) {
 	const times, nap = 100, 35 * time.Millisecond
 	runtime.LockOSThread()

@@ -41,6 +41,10 @@ func main() {
 	if len(os.Args) == 3 && os.Args[1] == childCommand {
 		os.Exit(child(os.Args[2]))
 	}
+	if len(os.Args) == 2 && os.Args[1] == awakeCommand {
+		fmt.Fprintln(os.Stderr, "measure:", awake())
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	missed, err := run(ctx, os.Args[1:])
 	stop()
