@@ -23,6 +23,9 @@ func watchBuffers(ctx context.Context, db *database, window float64) *bufferWatc
 		last, err := db.statements(context.WithoutCancel(ctx))
 		for err == nil && ctx.Err() == nil {
 			rest(ctx, time.Duration(window*float64(time.Second)))
+			if ctx.Err() != nil && len(w.seen) > 0 {
+				break // a window that was cut short says little
+			}
 			var now statements
 			if now, err = db.statements(context.WithoutCancel(ctx)); err == nil && now.fetched > last.fetched {
 				w.seen = append(w.seen, (now.buffers-last.buffers)/(now.fetched-last.fetched))
