@@ -233,9 +233,9 @@ func TestRecovery(t *testing.T) {
 	s.mark(1710, "x", 4, 3, offstage.Ready)
 	s.fault(1720, 1725, "kill-worker", "x", history.Kills)
 	s.start(1800, "v", 4, 4)
-	again := Quantiles{P50: 1700, P99: 1700, Max: 1700}
-	if r := s.check(); r.DiedAgain != 1 || r.Again != again || r.Recovered != 3 || r.Recovery.P50 != 1250 || r.Recovery.Max != 2000 || r.Usual.P50 != 800 {
-		t.Errorf("died again %+v of %d, recovery %+v of %d, usual %+v; want 1700 of 1, and 800, 1250 and 2000 as recovery", r.Again, r.DiedAgain, r.Recovery, r.Recovered, r.Usual)
+	again := Quantiles{P50: 800, P99: 800, Max: 800}
+	if r := s.check(); r.DiedAgain != 1 || r.Again != again || r.Recovered != 3 || r.Recovery.P50 != 1700 || r.Usual.Max != 1700 {
+		t.Errorf("died again %+v of %d, recovery %+v of %d, usual %+v; want 800 of 1, and 1250, 1700 and 2000 as recovery", r.Again, r.DiedAgain, r.Recovery, r.Recovered, r.Usual)
 	}
 	s.fault(1000, 1200, "pg-restart", "", history.Outage)
 	if r := s.check(); r.Recovered != 0 || r.Delayed.Max != 2000 {

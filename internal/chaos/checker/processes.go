@@ -39,7 +39,7 @@ func (e *evidence) checkProcesses() {
 
 // measureRecovery takes the times from the death of a worker to the next start
 // of each job that it ran, while there was a database. Where the next worker that had
-// the job died as well before it started it, that death is what the job recovers from.
+// the job died as well before it started it, it also takes the time from that death.
 func (e *evidence) measureRecovery() {
 	var all, usual, suspects, delayed, again []time.Duration
 	for _, s := range e.stories {
@@ -60,8 +60,7 @@ func (e *evidence) measureRecovery() {
 				continue
 			}
 			if died := e.diedWith(s, r, s.runs[i+1]); died > l.killed {
-				again = append(again, took)
-				took = time.Duration(s.runs[i+1].start.Mono - died)
+				again = append(again, time.Duration(s.runs[i+1].start.Mono-died))
 			}
 			all = append(all, took)
 			if s.runs[i+1].start.Lost < suspected {

@@ -44,8 +44,8 @@ type Report struct {
 	Suspects  Quantiles `json:"suspect_recovery_ms"`
 	Delayed   Quantiles `json:"outage_recovery_ms"`
 	// DiedAgain are those among Recovered whose next worker was killed as well before
-	// it started them. Recovery takes their time from that last death, Again from the
-	// first.
+	// it started them. Recovery takes their time from the first death, Again from that
+	// last one.
 	DiedAgain  int       `json:"died_again"`
 	Again      Quantiles `json:"died_again_ms"`
 	Stop       Quantiles `json:"stop_ms"`            // from SIGTERM to the process's end
