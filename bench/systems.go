@@ -112,8 +112,9 @@ func (s *system) command(profile string, tuned bool) func(context.Context) *exec
 }
 
 // gogc is the setting of Go's garbage collector under which all systems in Go are
-// measured, but for those at their defaults and where memory is the question. A job queue keeps little in memory, so
-// that Go by itself would collect dozens of times a second.
+// measured, but for those at their defaults and where memory is the question. A job
+// queue keeps little in memory, so that Go by itself would collect dozens of times a
+// second.
 const gogc = "GOGC=400"
 
 // tuned reports whether the system runs under gogc.

@@ -52,14 +52,14 @@ func (k *knocker) due(what *atomic.Bool) {
 }
 
 func (k *knocker) run() {
-	pause := knockPause
+	rest := knockPause
 	for {
 		select {
 		case <-k.bell:
 			if k.knock() {
-				pause = knockPause
+				rest = knockPause
 			} else {
-				pause = min(2*pause, calmPause)
+				rest = min(2*rest, calmPause)
 			}
 		case <-k.over:
 			select {
@@ -70,7 +70,7 @@ func (k *knocker) run() {
 			return
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(rest):
 		case <-k.over:
 		}
 	}
