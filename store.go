@@ -364,6 +364,10 @@ type Beat struct {
 	Peers   []Peer  // all other registered workers
 	Held    []int64 // the Seqs of this worker's claim rows
 	Cancels []ID    // running jobs that somebody wants cancelled, anybody's
+	// Due is how long until a scheduled or retrying job is due, among those that
+	// were committed before; a moment if one is due already, 0 if the store did
+	// not look. It spares the leader's promoter looks of its own.
+	Due time.Duration
 }
 
 // Peer is another worker as a heartbeat sees it.

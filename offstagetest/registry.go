@@ -67,6 +67,10 @@ func (s *Store) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Be
 			beat.Cancels = append(beat.Cancels, id)
 		}
 	}
+	beat.Due = time.Hour
+	if j := s.nextDue(); j != nil {
+		beat.Due = max(time.Until(j.dueAt), time.Millisecond)
+	}
 	return beat, nil
 }
 

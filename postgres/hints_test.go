@@ -232,20 +232,84 @@ func TestHintsEndWithTheirConnections(t *testing.T) {
 	s.wantWithin(2, id)
 }
 
+// promoting takes the leadership, and returns a function that does what the leader
+// does in a second.
+func (s *stand) promoting() (promote func()) {
+	s.Helper()
+	term, err := s.Lead(s.Context(), s.worker, 10*time.Hour)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return func() {
+		s.Helper()
+		s.now = s.now.Add(time.Second)
+		if _, err := s.Chore(s.Context(), term, offstage.Promote, 100); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
+// A heartbeat says what is due while a look from the hint finds all there is.
+func TestAHeartbeatKnowsWhatIsDue(t *testing.T) {
+	s := newStand(t)
+	promote := s.promoting()
+	due := func(when string, want time.Duration) {
+		t.Helper()
+		beat, err := s.Beat(t.Context(), s.worker)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if beat.Due != want {
+			t.Errorf("%s: a job is due in %v; want %v", when, beat.Due, want)
+		}
+	}
+	promote()
+	due("after one look", 0)
+	for range 4 {
+		promote()
+	}
+	due("with nothing scheduled", time.Hour)
+	job := plain()
+	job.Delay = time.Minute
+	if _, err := s.Insert(t.Context(), []offstage.NewJob{job}); err != nil {
+		t.Fatal(err)
+	}
+	due("a minute before", time.Minute)
+	s.now = s.now.Add(30 * time.Second)
+	due("half a minute before", 30*time.Second)
+	for range 4 {
+		promote()
+	}
+	s.now = s.now.Add(30 * time.Second)
+	due("when it is due", time.Millisecond)
+	promote()
+	due("when it was promoted", 0)
+	for range 4 {
+		promote()
+	}
+	due("some seconds later", time.Hour)
+	_, commit := s.begin(job)
+	for range 5 {
+		promote()
+	}
+	due("while a transaction is open that began before the hint", 0)
+	commit()
+	for range 5 {
+		promote()
+	}
+	due("after its end", 50*time.Second)
+	s.now = s.now.Add(2 * time.Minute)
+	due("when nobody has promoted for long", 0)
+	s.now = s.now.Add(-2 * time.Minute)
+	s.work.Reset()
+	s.claim(false)
+	due("on a new connection", 0)
+}
+
 // The same for jobs that wait for their time.
 func TestAScheduledJobThatIsCommittedLateIsPromoted(t *testing.T) {
 	s := newStand(t)
-	term, err := s.Lead(t.Context(), s.worker, 10*time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	promote := func() {
-		t.Helper()
-		s.now = s.now.Add(time.Second)
-		if _, err := s.Chore(t.Context(), term, offstage.Promote, 100); err != nil {
-			t.Fatal(err)
-		}
-	}
+	promote := s.promoting()
 	promote()
 	soon := plain()
 	soon.Delay = time.Second

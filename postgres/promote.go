@@ -23,6 +23,7 @@ type promoter struct {
 	epoch  int64
 	term   int64
 	from   time.Time // nothing is due before it; zero: unknown
+	last   time.Time // when something was promoted
 	marks  []mark    // of earlier looks; the first is the last before from, or the first after
 	long   []uint64  // transactions that were open when the hint passed them
 	failed bool      // the last look was not carried out
@@ -82,9 +83,7 @@ func (s *Store) promote(ctx context.Context, term int64, limit int) (report offs
 		return report, err
 	}
 	report.More = report.Done >= limit
-	if !report.More {
-		s.promoter.learn(sn, mark{now, xid})
-	}
+	s.promoter.learn(sn, mark{now, xid}, report)
 	if next != nil {
 		report.Next = max(next.Sub(now), time.Millisecond)
 	}
@@ -97,7 +96,7 @@ func (p *promoter) start(epoch, term int64) any {
 	defer p.mu.Unlock()
 	if p.epoch != epoch || p.term != term || p.failed {
 		p.epoch, p.term, p.failed = epoch, term, false
-		p.from, p.marks, p.long = time.Time{}, nil, nil
+		p.from, p.last, p.marks, p.long = time.Time{}, time.Time{}, nil, nil
 	}
 	if p.from.IsZero() {
 		return nil
@@ -111,10 +110,27 @@ func (p *promoter) fail() {
 	p.failed = true
 }
 
-// learn moves the hint after a look that found all there was to find.
-func (p *promoter) learn(sn snapshot, now mark) {
+// calm returns the hint if a heartbeat's look from it finds all there is, and walks
+// over no dead entries of what was promoted; else null.
+func (p *promoter) calm(epoch int64) any {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.epoch != epoch || p.failed || len(p.long) > 0 || !p.from.After(p.last) {
+		return nil
+	}
+	return p.from
+}
+
+// learn moves the hint after a look, if it found all there was to find.
+func (p *promoter) learn(sn snapshot, now mark, report offstage.ChoreReport) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if report.Done > 0 {
+		p.last = now.time
+	}
+	if report.More {
+		return
+	}
 	watched := len(p.long)
 	p.long = slices.DeleteFunc(p.long, sn.sees)
 	ended := len(p.long) < watched

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -65,8 +66,10 @@ func (s *Store) Register(ctx context.Context, info offstage.WorkerInfo) (offstag
 
 // beatSQL counts a beat of worker $1, unless it is taken for dead, and answers
 // what it should know: 0 its own row, 1 each other worker, 2 its claims from $2
-// on, 3 wanted cancels. Nothing is lost if its commit is. Naps up to $3 are over;
-// one that begins meanwhile is not.
+// on, 3 wanted cancels, 4 in how many microseconds a scheduled job is due. Nothing
+// is lost if its commit is. Naps up to $3 are over; one that begins meanwhile is
+// not. Nothing scheduled is due before $4, if it is the promoter's word of late; $5
+// is the time.
 const beatSQL = `WITH me AS (
 	UPDATE offstage.beat b SET counter = b.counter + 1, asleep = b.asleep AND b.nap > $3::bigint
 	FROM (SELECT set_config('synchronous_commit', 'off', true)) quick
@@ -75,7 +78,12 @@ const beatSQL = `WITH me AS (
 SELECT 0, worker, 0::bigint, false FROM me
 UNION ALL SELECT 1, worker, counter, dead FROM offstage.beat WHERE worker <> $1::bigint
 UNION ALL SELECT 2, seq, 0, false FROM offstage.claim WHERE worker = $1::bigint AND seq >= $2::bigint
-UNION ALL SELECT 3, job, 0, false FROM offstage.cancel`
+UNION ALL SELECT 3, job, 0, false FROM offstage.cancel
+UNION ALL SELECT 4, coalesce((
+	SELECT greatest(extract(epoch FROM s.run_at - t.now) * 1000000, 1000)::bigint FROM offstage.scheduled s
+	WHERE s.run_at >= $4::timestamptz ORDER BY s.run_at, s.job LIMIT 1
+), 3600000000), 0, false
+FROM (SELECT coalesce($5::timestamptz, statement_timestamp()) AS now) t WHERE $4::timestamptz > t.now - interval '1 minute'`
 
 // Beat says that a worker lives; see [offstage.Registry]. It has a connection of
 // its own.
@@ -84,12 +92,12 @@ func (s *Store) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Be
 		return offstage.Beat{}, err
 	}
 	from, all := s.open.floor(worker)
-	over := s.sleepers.settle(worker)
+	over, calm := s.sleepers.settle(worker), s.promoter.calm(s.epoch.Load())
 	var beat offstage.Beat
 	var lives bool
 	err := s.send(ctx, s.pulse, unit{op: "beat", repeatable: true, build: func(b *pgx.Batch) {
 		beat, lives = offstage.Beat{}, false
-		b.Queue(s.sql(beatSQL), int64(worker), from, over).Query(func(rows pgx.Rows) error {
+		b.Queue(s.sql(beatSQL), int64(worker), from, over, calm, s.now()).Query(func(rows pgx.Rows) error {
 			var what int
 			var a, n int64
 			var dead bool
@@ -103,6 +111,8 @@ func (s *Store) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Be
 					beat.Held = append(beat.Held, a)
 				case 3:
 					beat.Cancels = append(beat.Cancels, offstage.ID(a))
+				case 4:
+					beat.Due = time.Duration(a) * time.Microsecond
 				}
 				return nil
 			})

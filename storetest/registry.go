@@ -13,6 +13,7 @@ var registryCases = []Case{
 	{"registry/peers", "A beat lists all other registered workers, on every handle.", registryPeers},
 	{"registry/counter", "A peer's counter changes with each of its beats and not without.", registryCounter},
 	{"registry/cancels", "A beat lists the running jobs that somebody wants cancelled, anybody's, until they have ended.", registryCancels},
+	{"registry/due", "A beat that says until when no scheduled job is due does not say too much.", registryDue},
 	{"registry/unknown kinds wait", "Register unblocks waiting jobs of its kinds, and of no other.", registryUnblocks},
 	{"registry/unregister", "Unregister forgets a worker that holds no claim: nobody sees it, and its beat is ErrGone.", registryUnregister},
 	{"registry/unregister with claims", "The claims of a worker that unregistered while it held some are rescued.", registryUnregisterHolding},
@@ -83,6 +84,33 @@ func registryCancels(r *rig) {
 	same(r, "cancels after one has ended", other.beat().Cancels, ids[1:2])
 	w.counted(jobs[1].completed())
 	same(r, "cancels after all have ended", len(other.beat().Cancels), 0)
+}
+
+func registryDue(r *rig) {
+	w, peer := r.worker(), r.peer()
+	r.insert(echoAfter(time.Hour))
+	atMost := func(what string, most time.Duration) {
+		r.Helper()
+		for range 6 { // a store may answer only after it has promoted for a while
+			if due := w.beat().Due; due < 0 || due > most {
+				r.Errorf("%s: nothing is due for %s, but for %s at most", what, due, most)
+			}
+			r.chore(offstage.Promote)
+			r.pass(time.Second)
+			most -= time.Second
+		}
+	}
+	atMost("an hour before", time.Hour)
+	if _, err := peer.Insert(r.Context(), []offstage.NewJob{echoAfter(10 * time.Second)}); err != nil {
+		r.Fatal(err)
+	}
+	atMost("ten seconds before", 10*time.Second)
+	r.pass(5 * time.Second)
+	if due := w.beat().Due; due > 100*time.Millisecond {
+		r.Errorf("a job is due, and nothing for %s", due)
+	}
+	same(r, "promoted", r.chore(offstage.Promote), 1)
+	atMost("later", time.Hour)
 }
 
 func registryUnblocks(r *rig) {

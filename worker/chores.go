@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -30,6 +31,7 @@ var duties = []duty{
 // The leader's times.
 const (
 	promoteEvery = time.Second
+	promoteCalm  = 15 * time.Second // while heartbeats say that nothing is due
 	promoteLimit = 1000
 	promotePause = 5 * time.Millisecond // between looks at what is due in a moment
 	sweepEvery   = time.Minute          // for looks past the store's hints
@@ -41,22 +43,108 @@ const (
 func (e *engine) keepPromoting(ctx context.Context, term int64) {
 	trouble := trouble{log: e.log, what: "promote scheduled jobs"}
 	for {
+		e.alarm.begin()
 		report, err := e.chore(ctx, term, offstage.Promote, promoteLimit)
 		if ctx.Err() != nil || notLeading(err) {
 			return
 		}
 		trouble.note(err)
-		wait := e.together(promoteEvery)
+		wait := e.alarm.wait(e.together(promoteEvery))
 		if report.Next > 0 {
 			wait = min(max(report.Next, promotePause), wait)
 		}
 		if report.More {
 			wait = 0
 		}
-		if !pause(ctx, wait, e.promoteNow) {
-			return
+		e.alarm.set(wait)
+		for left := wait; left > 0; left = e.alarm.left() {
+			if !pause(ctx, left, e.alarm.changed) {
+				return
+			}
 		}
 	}
+}
+
+// alarm says when the promoter looks next. A heartbeat that found nothing due puts
+// it off: an idle store is asked once a second, not twice.
+type alarm struct {
+	changed signal
+
+	mu     sync.Mutex
+	looked time.Time // guarded by mu: when the latest look began
+	at     time.Time // guarded by mu: when the next is
+	rung   bool      // guarded by mu: it is now
+	told   bool      // guarded by mu: the latest heartbeat knew what is due
+}
+
+// promoteTold is how long a heartbeat's word is good for: until the next has its
+// answer, if that is not late.
+const promoteTold = promoteEvery + promoteEvery/2
+
+// begin notes that a look begins: it sees all that was committed so far.
+func (a *alarm) begin() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.looked, a.rung = time.Now(), false
+}
+
+// wait returns how long to wait at most after a look: so long, or for what a
+// heartbeat says.
+func (a *alarm) wait(most time.Duration) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.told {
+		return promoteTold
+	}
+	return most
+}
+
+func (a *alarm) set(wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.at = time.Now().Add(wait)
+}
+
+// left returns how long it is until the next look.
+func (a *alarm) left() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.rung {
+		return 0
+	}
+	return time.Until(a.at)
+}
+
+// ring asks for a look at once.
+func (a *alarm) ring() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rung = true
+	a.changed.set()
+}
+
+// hear takes in what a heartbeat that was sent then knew of what is due; see
+// [offstage.Beat].
+func (a *alarm) hear(sent time.Time, due time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.told = due > 0
+	switch {
+	case !sent.After(a.looked): // the latest look knows more
+		return
+	case a.told:
+		a.at = earlier(sent.Add(min(due, promoteTold)), a.looked.Add(promoteCalm))
+	default:
+		a.at = earlier(a.at, a.looked.Add(promoteEvery))
+	}
+	a.changed.set()
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // keepTidying does the other chores, one at a time, until the term is over: a
@@ -70,7 +158,7 @@ func (e *engine) keepTidying(ctx context.Context, term int64) {
 		due[i] = at.Add(rand.N(min(duty.every, 5*time.Second)))
 		troubles[i] = trouble{log: e.log, what: "do the chore " + duty.chore.String()}
 	}
-	sweep := at.Add(sweepEvery)
+	sweep := at.Add(e.together(sweepEvery))
 	for {
 		next := sweep
 		for i, duty := range duties {
@@ -80,7 +168,7 @@ func (e *engine) keepTidying(ctx context.Context, term int64) {
 					return
 				}
 				troubles[i].note(err)
-				due[i] = time.Now().Add(duty.wait(report, err))
+				due[i] = time.Now().Add(e.together(duty.wait(report, err)))
 			}
 			if due[i].Before(next) {
 				next = due[i]
@@ -93,7 +181,7 @@ func (e *engine) keepTidying(ctx context.Context, term int64) {
 				e.fetcher.looks.set(true)
 				e.wake()
 			}
-			sweep = time.Now().Add(wait)
+			sweep = time.Now().Add(e.together(wait))
 		}
 		if !pause(ctx, max(time.Until(next), 0), nil) {
 			return

@@ -27,7 +27,7 @@ func (w *Worker) SetWall(ahead func() time.Duration) {
 
 // Duties returns how often each of the leader's chores is done at least.
 func Duties() map[offstage.Chore]time.Duration {
-	every := map[offstage.Chore]time.Duration{offstage.Promote: promoteEvery}
+	every := map[offstage.Chore]time.Duration{offstage.Promote: promoteCalm}
 	for _, duty := range duties {
 		every[duty.chore] = max(duty.every, duty.calm)
 	}

@@ -246,7 +246,7 @@ func TestItKeepsLookingWhileTransactionsAreOpen(t *testing.T) {
 		store := &pendingStore{tap: newTap()}
 		r := newRig(t, store, worker.Config{})
 		r.run()
-		tick(time.Minute)
+		tick(time.Minute + time.Second/3) // not when it looks for safety
 		store.pending.Store(true)
 		if _, err := r.client.Enqueue(t.Context(), task{}, offstage.InQueue("elsewhere")); err != nil {
 			t.Fatal(err) // any news makes it look

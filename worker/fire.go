@@ -46,7 +46,7 @@ func (e *engine) fire(ctx context.Context) (time.Duration, error) {
 	}
 	if len(page.Schedules) == 0 {
 		if page.Next.IsZero() {
-			return fireEvery, nil
+			return e.together(fireEvery), nil
 		}
 		return min(max(page.Next.Sub(page.Now), 0), fireEvery), nil
 	}

@@ -96,7 +96,7 @@ func (e *engine) waitLeading(ctx context.Context, r *reign) *reign {
 	if r != nil {
 		over = r.over
 	}
-	timer := time.NewTimer(e.config.Lease)
+	timer := time.NewTimer(e.together(e.config.Lease))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

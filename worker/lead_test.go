@@ -111,6 +111,116 @@ func TestScheduledJobsRunOnTime(t *testing.T) {
 	})
 }
 
+// deafBeats is a store whose heartbeats do not know what is due, as SQLite's.
+type deafBeats struct{ *tap }
+
+func (s deafBeats) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Beat, error) {
+	beat, err := s.tap.Beat(ctx, worker)
+	beat.Due = 0
+	return beat, err
+}
+
+func TestHeartbeatsSpareThePromoterItsLooks(t *testing.T) {
+	for name, test := range map[string]struct {
+		store       func(*tap) offstage.Store
+		least, most int64 // looks in ten minutes
+	}{
+		"that know":   {func(s *tap) offstage.Store { return s }, 40, 42},
+		"that do not": {func(s *tap) offstage.Store { return deafBeats{s} }, 600, 602},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				meter, looks := newTap(), new(atomic.Int64)
+				meter.before(func(_ context.Context, _ string, in any) error {
+					if in == offstage.Promote {
+						looks.Add(1)
+					}
+					return nil
+				})
+				r := newRig(t, test.store(meter), worker.Config{})
+				worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+				r.run()
+				tick(10*time.Minute + time.Second/2)
+				if n := looks.Load(); n < test.least || n > test.most {
+					t.Errorf("%d looks in ten idle minutes; want %d", n, test.least)
+				}
+				for n := range 50 {
+					asked := time.Now()
+					after := 37 * time.Duration(n) * time.Millisecond
+					r.await(r.enqueue(task{}, offstage.After(after)), offstage.Completed)
+					if late := time.Since(asked) - after; late > worker.PromoteEvery+10*time.Millisecond {
+						t.Errorf("a job for %v later began %v after its time", after, late)
+					}
+					tick(time.Duration(n) * time.Second)
+				}
+				r.endWell()
+			})
+		})
+	}
+}
+
+func TestThePromoterLooksWithoutHeartbeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		r := newRig(t, store, worker.Config{Lease: time.Hour, Beat: time.Minute})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r.run()
+		tick(5*time.Minute + time.Second/2)
+		store.before(func(_ context.Context, call string, _ any) error {
+			if call == "Beat" {
+				return down
+			}
+			return nil
+		})
+		for range 20 {
+			asked := time.Now()
+			r.await(r.enqueue(task{}, offstage.After(time.Millisecond)), offstage.Completed)
+			if late := time.Since(asked); late > 3*worker.PromoteEvery/2+10*time.Millisecond {
+				t.Errorf("a job for a millisecond later ran after %v", late)
+			}
+			tick(11 * time.Second)
+		}
+		r.endWell()
+	})
+}
+
+// A heartbeat is sent, then a retry is stored that is due in a moment and looked at,
+// then comes the heartbeat's answer.
+func TestAHeartbeatOnItsWayPutsNoShortRetryOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowBeats{tap: newTap()}
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
+			if job.Run == 1 {
+				return offstage.RetryAfter(300 * time.Millisecond)
+			}
+			return nil
+		})
+		r.run()
+		tick(time.Minute + time.Second/2)
+		store.delay.Store(int64(200 * time.Millisecond))
+		tick(time.Second/2 + 10*time.Millisecond) // its answer is on its way
+		asked := time.Now()
+		r.await(r.enqueue(task{}), offstage.Completed)
+		if took := time.Since(asked); took > 400*time.Millisecond {
+			t.Errorf("a retry after 300ms ended after %v", took)
+		}
+		r.endWell()
+	})
+}
+
+// slowBeats is a store whose heartbeats' answers take a while.
+type slowBeats struct {
+	*tap
+	delay atomic.Int64
+}
+
+func (s *slowBeats) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Beat, error) {
+	beat, err := s.tap.Beat(ctx, worker)
+	<-time.After(time.Duration(s.delay.Load()))
+	return beat, err
+}
+
 func TestAShortRetryDoesNotWaitForTheNextLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, offstagetest.NewStore(), worker.Config{})

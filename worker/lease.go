@@ -225,6 +225,7 @@ func (e *engine) beat(ctx context.Context, sent moment, observer *observer) erro
 	if err != nil {
 		return err
 	}
+	e.alarm.hear(sent.mono, beat.Due)
 	e.wake()
 	if e.recorder.failing.Load() {
 		e.recordNow.set()

@@ -250,7 +250,7 @@ func (e *engine) heedVerdicts(results []*entry, verdicts []offstage.Verdict) {
 			e.look()
 		case offstage.Scheduled, offstage.Retrying:
 			if entry.result.Wait < promoteEvery && e.leading() {
-				e.promoteNow.set()
+				e.alarm.ring()
 			}
 		}
 		e.tell(entry, verdicts[i].Next)

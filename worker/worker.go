@@ -141,19 +141,19 @@ type engine struct {
 	hooks      *hooks
 	knocks     knocks
 	leadership leadership
+	alarm      *alarm
 
 	seq      int64         // of the latest claim; belongs to the fetching goroutine
 	suspects chan struct{} // holds the one suspect that may run
 	ward     *ward
 	crew     crew
 
-	hungry     signal // fetch: think again
-	beatNow    signal // beat: do not wait
-	recordNow  signal // record: the store is back
-	promoteNow signal // leader: something may be due
-	fireNow    signal // leader: a schedule may have changed
-	startNow   signal // leader: a schedule for @reboot has changed
-	peerDied   signal // lead: the leader may be dead
+	hungry    signal // fetch: think again
+	beatNow   signal // beat: do not wait
+	recordNow signal // record: the store is back
+	fireNow   signal // leader: a schedule may have changed
+	startNow  signal // leader: a schedule for @reboot has changed
+	peerDied  signal // lead: the leader may be dead
 
 	stopping chan struct{} // closed when no job may start any more
 	failed   chan struct{} // closed when the store cannot be worked with
@@ -167,8 +167,8 @@ func (w *Worker) engine() *engine {
 		lease: newLease(w.config, w.clock), recorder: newRecorder(), rescues: newRescues(),
 		strays: &strays{more: newSignal()}, reports: newReports(),
 		hooks:    &hooks{tell: w.config.OnChange, more: newSignal()},
-		suspects: make(chan struct{}, 1),
-		hungry:   newSignal(), beatNow: newSignal(), recordNow: newSignal(), promoteNow: newSignal(), fireNow: newSignal(), startNow: newSignal(), peerDied: newSignal(),
+		suspects: make(chan struct{}, 1), alarm: &alarm{changed: newSignal()},
+		hungry: newSignal(), beatNow: newSignal(), recordNow: newSignal(), fireNow: newSignal(), startNow: newSignal(), peerDied: newSignal(),
 		stopping: make(chan struct{}), failed: make(chan struct{}),
 	}
 	e.waker, _ = w.store.(offstage.Waker)

@@ -178,6 +178,20 @@ var ofPostgres = []mutant{
 		pkg:  "./postgres", test: "TestAScheduledJobThatIsCommittedLateIsPromoted",
 	},
 	{
+		name: "PostgreSQL: a heartbeat says that nothing is due though a transaction is open that the hint passed",
+		file: "postgres/promote.go",
+		old:  "p.failed || len(p.long) > 0 || ",
+		new:  "p.failed || ",
+		pkg:  "./postgres", test: "TestAHeartbeatKnowsWhatIsDue",
+	},
+	{
+		name: "PostgreSQL: a heartbeat says that nothing is due though a job is",
+		file: "postgres/registry.go",
+		old:  "greatest(extract(epoch FROM s.run_at - t.now) * 1000000, 1000)",
+		new:  "greatest(extract(epoch FROM s.run_at - t.now) * 1000000, 60000000)",
+		pkg:  "./postgres", test: `TestStore/pg\d+/registry/due`,
+	},
+	{
 		name: "PostgreSQL: a commit whose answer was lost is taken for unsent",
 		file: "postgres/errors.go",
 		old:  "\treturn pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)",

@@ -234,6 +234,20 @@ var ofEngine = []mutant{
 		pkg:  ".", test: "TestConclude",
 	},
 	{
+		name: "an earlier heartbeat knows more of what is due than a later look",
+		file: "worker/chores.go",
+		old:  "\tcase !sent.After(a.looked): // the latest look knows more\n\t\treturn\n",
+		new:  "",
+		pkg:  "./worker", test: "TestAHeartbeatOnItsWayPutsNoShortRetryOff",
+	},
+	{
+		name: "the promoter looks only when a heartbeat tells it to",
+		file: "worker/chores.go",
+		old:  "a.at = earlier(sent.Add(min(due, promoteTold)), a.looked.Add(promoteCalm))",
+		new:  "a.at = sent.Add(due)",
+		pkg:  "./worker", test: "TestThePromoterLooksWithoutHeartbeats",
+	},
+	{
 		name: "more attempts than allowed",
 		file: "retry.go",
 		old:  "\tif result.Errors >= limit {",
