@@ -17,6 +17,7 @@ import (
 type stand struct {
 	*testing.T
 	*Store
+	url    string
 	other  *pgx.Conn
 	worker offstage.WorkerID
 	seq    int64
@@ -32,19 +33,29 @@ func newStand(t *testing.T) *stand {
 
 func newStandOf(t *testing.T, connections int) *stand {
 	t.Helper()
-	db := pgtest.Open(t)
-	address, err := url.Parse(db.URL)
+	return standOn(t, pgtest.Open(t).URL, connections)
+}
+
+// newStandOn opens another store on the same database.
+func newStandOn(t *testing.T, s *stand) *stand {
+	t.Helper()
+	return standOn(t, s.url, 1)
+}
+
+func standOn(t *testing.T, place string, connections int) *stand {
+	t.Helper()
+	address, err := url.Parse(place)
 	if err != nil {
 		t.Fatal(err)
 	}
 	query := address.Query()
 	query.Set("pool_max_conns", strconv.Itoa(connections))
 	address.RawQuery = query.Encode()
-	s := &stand{T: t, now: time.Now()}
+	s := &stand{T: t, url: place, now: time.Now()}
 	if s.Store, err = Open(t.Context(), address.String(), WithClock(func() time.Time { return s.now })); err != nil {
 		t.Fatal(err)
 	}
-	if s.other, err = pgx.Connect(t.Context(), db.URL); err != nil {
+	if s.other, err = pgx.Connect(t.Context(), place); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

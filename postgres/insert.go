@@ -31,8 +31,8 @@ func (r *row) due() bool { return r.delay <= 0 && r.at == "" }
 // groups: it pays for its own commit.
 const largeCall = 500
 
-// Insert stores jobs; see [offstage.Inserter]. Calls without unique jobs share a
-// statement and a commit with others that come meanwhile.
+// Insert stores jobs; see [offstage.Inserter]. Calls without unique jobs, and those
+// with only one job, share a statement and a commit with others that come meanwhile.
 func (s *Store) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstage.Inserted, error) {
 	if err := s.usable(ctx, "insert jobs"); err != nil || len(jobs) == 0 {
 		return nil, err
@@ -42,6 +42,8 @@ func (s *Store) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstage.
 		return nil, err
 	}
 	switch {
+	case len(rows) == 1 && rows[0].unique != nil:
+		return s.insertShared(ctx, rows)
 	case hasUnique(rows):
 		return s.insertUnique(ctx, rows)
 	case len(rows) >= largeCall:
@@ -168,7 +170,20 @@ SELECT $13::bigint, id, queue, priority, run_at FROM j`
 
 // insertStatement returns the statement and its parameters for rows.
 func (s *Store) insertStatement(rows []row, batch int64) (string, []any) {
-	args := []any{
+	args := s.insertFacts(rows)
+	if batch == 0 && alike(rows, (*row).due) && rows[0].due() {
+		return s.sql(insertReadySQL), args
+	}
+	args = append(args, s.insertTimes(rows)...)
+	if batch == 0 {
+		return s.sql(insertMixedSQL), args
+	}
+	return s.sql(insertStagedSQL), append(args, batch)
+}
+
+// insertFacts are the first ten parameters of a statement that stores rows.
+func (s *Store) insertFacts(rows []row) []any {
+	return []any{
 		s.now(), s.nonce,
 		ints(rows, func(r *row) int64 { return r.id }),
 		column(rows, func(r *row) int64 { return int64(r.kind) }),
@@ -179,16 +194,14 @@ func (s *Store) insertStatement(rows []row, batch int64) (string, []any) {
 		texts(rows, func(r *row) (string, bool) { return r.args, true }),
 		optional(rows, func(r *row) string { return r.extra }),
 	}
-	if batch == 0 && alike(rows, (*row).due) && rows[0].due() {
-		return s.sql(insertReadySQL), args
-	}
-	args = append(args,
+}
+
+// insertTimes are the two after them, if not all rows are due at once.
+func (s *Store) insertTimes(rows []row) []any {
+	return []any{
 		column(rows, func(r *row) int64 { return r.delay.Microseconds() }),
-		optional(rows, func(r *row) string { return r.at }))
-	if batch == 0 {
-		return s.sql(insertMixedSQL), args
+		optional(rows, func(r *row) string { return r.at }),
 	}
-	return s.sql(insertStagedSQL), append(args, batch)
 }
 
 // patience is how long the store asks what became of an insert whose answer was

@@ -134,6 +134,15 @@ func TestAnEnqueueWhoseAnswerIsLostIsOneJob(t *testing.T) {
 			}
 			return len(errs), nil
 		},
+		"unique, a group": func(c *cutOff) (int, error) {
+			var all sync.WaitGroup
+			errs := make([]error, 20)
+			for i := range errs {
+				all.Go(func() { _, errs[i] = insert(unique(fmt.Sprint(i), offstage.Replace))(c) })
+			}
+			all.Wait()
+			return len(errs), errors.Join(errs...)
+		},
 		"a sequence": func(c *cutOff) (int, error) {
 			n, err := c.InsertSeq(c.Context(), func(yield func(offstage.NewJob, error) bool) {
 				for range 1500 {

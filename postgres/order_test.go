@@ -68,9 +68,25 @@ func TestOppositeOrdersDoNotDeadlock(t *testing.T) {
 		s.insert(keyed("a", offstage.Skip))
 		s.insert(keyed("b", offstage.Skip))
 		s.whileLocked("a", "b", func() error {
-			_, err := s.Insert(t.Context(), []offstage.NewJob{keyed("b", offstage.Skip), keyed("a", offstage.Skip)})
+			_, err := s.Insert(t.Context(), []offstage.NewJob{keyed("b", offstage.Replace), keyed("a", offstage.Replace)})
 			return err
 		})
+	})
+	t.Run("enqueues of free keys", func(t *testing.T) {
+		s := newStand(t)
+		_, commit := s.begin(keyed("a", offstage.Skip))
+		done := make(chan error, 1)
+		go func() {
+			_, err := s.Insert(t.Context(), []offstage.NewJob{keyed("b", offstage.Skip), keyed("a", offstage.Skip)})
+			done <- err
+		}()
+		s.awaitLock()
+		peer := newStandOn(t, s)
+		peer.insert(keyed("b", offstage.Skip)) // would wait for who waits for a
+		commit()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 	t.Run("completions", func(t *testing.T) {
 		s := newStand(t)

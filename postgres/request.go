@@ -21,19 +21,22 @@ func (s *Store) InsertFlow(ctx context.Context, job offstage.NewJob) (inserted o
 	if err != nil {
 		return inserted, err
 	}
-	again := false
 	err = s.persist(ctx, "insert a job", func() error {
 		err := s.transact(ctx, "insert a job", func(ctx context.Context, tx pgx.Tx) (err error) {
 			inserted, err = s.insertFlow(ctx, pgxSession{tx}, rows, job.Request)
 			return err
 		})
-		if again && codeOf(err) == codeUniqueViolation {
-			var all []offstage.Inserted
-			if all, err = s.recall(ctx, rows); err == nil {
-				inserted = all[0]
-			}
+		if codeOf(err) != codeUniqueViolation {
+			return err
 		}
-		again = true
+		all, stored, failed := s.recall(ctx, rows)
+		switch {
+		case failed != nil:
+			return failed
+		case stored:
+			inserted = all[0]
+			return nil
+		}
 		return err
 	})
 	if err != nil {

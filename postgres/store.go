@@ -60,18 +60,20 @@ type Store struct {
 	running  sync.WaitGroup // the store's goroutines
 	sqlTexts sync.Map       // statement → the same for this schema
 
-	names    names
-	ids      ids
-	inserts  *groups[*insertion]
-	notes    *groups[*note]
-	noting   atomic.Int32 // notes under way, alone or in a group
-	hints    hints
-	open     openClaims
-	knocker  knocker
-	sleepers sleepers
-	promoter promoter
-	pruner   pruner
-	counter  counter
+	names     names
+	ids       ids
+	inserts   *groups[*insertion]
+	bids      *groups[*bid]
+	contended contended
+	notes     *groups[*note]
+	noting    atomic.Int32 // notes under way, alone or in a group
+	hints     hints
+	open      openClaims
+	knocker   knocker
+	sleepers  sleepers
+	promoter  promoter
+	pruner    pruner
+	counter   counter
 }
 
 var (
@@ -131,7 +133,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	}
 	s.ids.turn = make(chan struct{}, 1)
 	s.ids.turn <- struct{}{}
-	s.inserts, s.notes = newGroups(s.storeGroup), newGroups(s.noteGroup)
+	s.inserts, s.bids, s.notes = newGroups(s.storeGroup), newGroups(s.storeBids), newGroups(s.noteGroup)
 	s.knocker.start(s)
 	prepare := s.Migrate
 	if !o.migrate {
@@ -264,6 +266,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.inserts.stop()
+	s.bids.stop()
 	s.notes.stop()
 	s.knocker.stop()
 	close(s.closing)

@@ -17,17 +17,25 @@ import (
 // insertUnique stores a call's jobs of which some are unique, in a transaction of
 // its own. Where the answer is lost it is sent again under the same ids.
 func (s *Store) insertUnique(ctx context.Context, rows []row) (inserted []offstage.Inserted, err error) {
-	again := false
-	err = s.persist(ctx, "insert jobs", func() error {
-		err := s.transact(ctx, "insert jobs", func(ctx context.Context, tx pgx.Tx) (err error) {
+	try := func() error {
+		return s.transact(ctx, "insert jobs", func(ctx context.Context, tx pgx.Tx) (err error) {
 			inserted, err = s.insertIn(ctx, pgxSession{tx}, rows)
 			return err
 		})
-		if again && codeOf(err) == codeUniqueViolation {
-			inserted, err = s.recall(ctx, rows)
+	}
+	err = s.persist(ctx, "insert jobs", func() error {
+		err := try()
+		if codeOf(err) != codeUniqueViolation {
+			return err
 		}
-		again = true
-		return err
+		stored := false
+		if inserted, stored, err = s.recall(ctx, rows); err != nil || stored {
+			return err
+		}
+		if err := s.renumber(ctx, rows); err != nil {
+			return err
+		}
+		return try()
 	})
 	if err != nil {
 		return nil, err
@@ -41,22 +49,34 @@ func (s *Store) insertUnique(ctx context.Context, rows []row) (inserted []offsta
 // once, and then runs the statements given.
 func (s *Store) insertIn(ctx context.Context, tx session, rows []row, then ...statement) ([]offstage.Inserted, error) {
 	inserted := make([]offstage.Inserted, len(rows))
-	var plain []row
-	var unique []int
+	var plain, unique []row
+	at := map[int64]int{} // the place of each unique row
 	for i := range rows {
 		inserted[i].ID = offstage.ID(rows[i].id)
 		if rows[i].unique == nil {
 			plain = append(plain, rows[i])
 		} else {
-			unique = append(unique, i)
+			unique = append(unique, rows[i])
+			at[rows[i].id] = i
 		}
 	}
-	slices.SortStableFunc(unique, func(a, b int) int { return bytes.Compare(rows[a].unique.Key, rows[b].unique.Key) })
-	for _, i := range unique {
-		var err error
-		if inserted[i], err = s.insertOneUnique(ctx, tx, &rows[i]); err != nil {
+	slices.SortStableFunc(unique, func(a, b row) int { return bytes.Compare(a.unique.Key, b.unique.Key) })
+	var held map[int64]met
+	var err error
+	if len(unique) > 1 {
+		if held, err = s.insertFresh(ctx, tx, unique); err != nil {
 			return nil, err
 		}
+	}
+	for i := range unique {
+		r := &unique[i]
+		in, ok := held[r.id].settles(r)
+		if !ok {
+			if in, err = s.insertOneUnique(ctx, tx, r); err != nil {
+				return nil, err
+			}
+		}
+		inserted[at[r.id]] = in
 	}
 	if len(plain) > 0 {
 		text, args := s.insertStatement(plain, 0)
@@ -280,10 +300,11 @@ LEFT JOIN offstage.job j ON j.id = u.id AND j.nonce = $2::bigint
 LEFT JOIN offstage.uniq q ON q.key = decode(u.key, 'hex')
 ORDER BY u.nr`
 
-// recall answers for an insert that turned out to have been committed before.
-func (s *Store) recall(ctx context.Context, rows []row) (inserted []offstage.Inserted, err error) {
+// recall answers for an insert that conflicts with jobs that are there. If none of
+// its jobs was stored by this process, the conflict is with others.
+func (s *Store) recall(ctx context.Context, rows []row) (inserted []offstage.Inserted, stored bool, err error) {
 	err = s.send(ctx, s.work, unit{op: "look for inserted jobs", repeatable: true, build: func(b *pgx.Batch) {
-		inserted = nil
+		inserted, stored = nil, false
 		b.Queue(s.sql(recallSQL), ints(rows, func(r *row) int64 { return r.id }), s.nonce,
 			texts(rows, func(r *row) (string, bool) {
 				if r.unique == nil {
@@ -292,20 +313,21 @@ func (s *Store) recall(ctx context.Context, rows []row) (inserted []offstage.Ins
 				return hex.EncodeToString(r.unique.Key), true
 			}),
 		).Query(func(answer pgx.Rows) error {
-			var stored bool
+			var mine bool
 			var job int64
-			_, err := pgx.ForEachRow(answer, []any{&stored, &job}, func() error {
+			_, err := pgx.ForEachRow(answer, []any{&mine, &job}, func() error {
 				in := offstage.Inserted{ID: offstage.ID(rows[len(inserted)].id)}
-				if !stored && job != 0 {
+				if !mine && job != 0 {
 					in = offstage.Inserted{ID: offstage.ID(job), Existed: true}
 				}
+				stored = stored || mine
 				inserted = append(inserted, in)
 				return nil
 			})
 			return err
 		})
 	}})
-	return inserted, err
+	return inserted, stored, err
 }
 
 // lockKeysSQL locks those keys $1 that jobs $2 hold, in their order. What others

@@ -110,9 +110,30 @@ var ofPostgres = []mutant{
 	{
 		name: "PostgreSQL: rows in random order: unique keys of enqueues",
 		file: "postgres/unique.go",
-		old:  "\tslices.SortStableFunc(unique, func(a, b int) int { return bytes.Compare(rows[a].unique.Key, rows[b].unique.Key) })\n",
+		old:  "\tslices.SortStableFunc(unique, func(a, b row) int { return bytes.Compare(a.unique.Key, b.unique.Key) })\n",
 		new:  "\t_ = bytes.Compare\n",
 		pkg:  "./postgres", test: "TestOppositeOrdersDoNotDeadlock/enqueues",
+	},
+	{
+		name: "PostgreSQL: rows in random order: unique keys that are free",
+		file: "postgres/fresh.go",
+		old:  "ORDER BY u.key, u.nr\n",
+		new:  "ORDER BY u.key DESC, u.nr\n",
+		pkg:  "./postgres", test: "TestOppositeOrdersDoNotDeadlock/enqueues_of_free_keys",
+	},
+	{
+		name: "PostgreSQL: unique jobs are stored though others hold their keys",
+		file: "postgres/fresh.go",
+		old:  "\tFROM u WHERE u.holder = u.id\n",
+		new:  "\tFROM u\n",
+		pkg:  "./postgres", test: `TestStore/pg\d+/unique/skip`,
+	},
+	{
+		name: "PostgreSQL: a unique key is held though its period is over",
+		file: "postgres/fresh.go",
+		old:  "case m.live && r.unique",
+		new:  "case m.holder != 0 && r.unique",
+		pkg:  "./postgres", test: `TestStore/pg\d+/unique/period`,
 	},
 	{
 		name: "PostgreSQL: rows in random order: unique keys of completions",
