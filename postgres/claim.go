@@ -95,7 +95,7 @@ func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.
 			b.Queue(s.sql(moveLateSQL), plan.late()...)
 		}
 		if plan.sweep {
-			b.Queue(s.sql(sweepSQL), numbers(plan.queues))
+			b.Queue(s.sql(sweepSQL), append([]any{s.now(), numbers(plan.queues)}, plan.hidden()...)...)
 		}
 		plan.sent = time.Now()
 		b.Queue(s.sql(claimSQL), plan.params(s.now())...).Query(func(rows pgx.Rows) error {
@@ -177,6 +177,19 @@ func bounds(stretches []stretch) []any {
 	return []any{
 		of(func(st *stretch) int64 { return int64(st.first) }),
 		of(func(st *stretch) int64 { return int64(st.last) }),
+		of(func(st *stretch) int64 { return int64(st.after.xid) }),
+		of(func(st *stretch) int64 { return st.after.job }),
+	}
+}
+
+// hidden are four parameters: the queues and lanes of hints, and the keys below which
+// they hide everything.
+func (p *fetchPlan) hidden() []any {
+	behind := slices.DeleteFunc(slices.Clone(p.stretches), func(st stretch) bool { return st.after == (key{}) })
+	of := func(number func(*stretch) int64) string { return ints(behind, number) }
+	return []any{
+		of(func(st *stretch) int64 { return int64(st.queue) }),
+		of(func(st *stretch) int64 { return int64(st.first) }),
 		of(func(st *stretch) int64 { return int64(st.after.xid) }),
 		of(func(st *stretch) int64 { return st.after.job }),
 	}
@@ -388,17 +401,24 @@ const moveLateSQL = `WITH late AS MATERIALIZED (
 INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
 SELECT queue, lane, job, since, run, errors, lost FROM gone`
 
-// sweepSQL moves what stands at the head of each priority of the queues $1 to
-// band 0 of a new transaction, where no hint hides it. Their order stays: they
-// were the first, and are. At most 1,000 jobs of each priority.
+// sweepSQL moves what hints may hide, at the head of each lane of the queues $2, to
+// band 0 of a new transaction, where they do not reach: what is below the hints of
+// this process, which are keys $5 and $6 in lanes $4 of queues $3, and what has been
+// ready for so long that somebody's may be beyond it. The order stays: they were the
+// first, and are. At most 1,000 jobs of each lane.
 const sweepSQL = `WITH head AS MATERIALIZED (
-	SELECT r.tid FROM unnest($1::int[]) q (id) CROSS JOIN generate_series(0, 9) p (n) CROSS JOIN LATERAL (
-		SELECT ctid AS tid FROM offstage.ready
-		WHERE queue = q.id AND lane >= (p.n * 2)::smallint AND lane <= (p.n * 2 + 1)::smallint
-		ORDER BY lane, xid, job LIMIT 1000 FOR UPDATE SKIP LOCKED
-	) r LIMIT 10000
+	SELECT h.tid FROM unnest($2::int[]) q (id) CROSS JOIN generate_series(0, 19) l (nr)
+	LEFT JOIN unnest($3::int[], $4::smallint[], $5::xid8[], $6::bigint[]) hint (queue, lane, xid, job) ON hint.queue = q.id AND hint.lane = l.nr
+	CROSS JOIN LATERAL (
+		SELECT ctid AS tid, xid, job, since FROM offstage.ready
+		WHERE queue = q.id AND lane = l.nr::smallint ORDER BY xid, job LIMIT 1000
+	) h
+	WHERE (h.xid, h.job) <= (hint.xid, hint.job) OR h.since < coalesce($1::timestamptz, statement_timestamp()) - interval '10 seconds'
+	LIMIT 10000
 ), gone AS (
-	DELETE FROM offstage.ready WHERE ctid = ANY (ARRAY(SELECT tid FROM head))
+	DELETE FROM offstage.ready WHERE ctid = ANY (ARRAY(
+		SELECT ctid FROM offstage.ready WHERE ctid = ANY (ARRAY(SELECT tid FROM head)) FOR UPDATE SKIP LOCKED
+	))
 	RETURNING queue, lane, job, since, run, errors, lost
 )
 INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)

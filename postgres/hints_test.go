@@ -223,6 +223,29 @@ func TestASweepFindsWhatAFailedFetchHid(t *testing.T) {
 	}
 }
 
+// What others' hints hide is moved when it has been ready for long, by whoever sweeps;
+// what has not is left where it is.
+func TestASweepMovesWhatHasWaitedForLong(t *testing.T) {
+	s := newStand(t)
+	sweeper := newStandOn(t, s)
+	id := s.hide()
+	sweep := func() {
+		t.Helper()
+		request := sweeper.request(true)
+		request.Pools[0].Slots = 0
+		if _, err := sweeper.Store.Claim(t.Context(), request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep()
+	if got := s.claim(false); len(got) > 0 {
+		t.Errorf("job %d was moved in its first seconds", id)
+	}
+	sweeper.now = sweeper.now.Add(time.Minute)
+	sweep()
+	s.wantWithin(1, id)
+}
+
 func TestAFailedClaimForgetsTheHints(t *testing.T) {
 	s := newStand(t)
 	id := s.hide()

@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,6 +43,7 @@ func (s *Store) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstage.
 	if err != nil {
 		return nil, err
 	}
+	byQueue(rows)
 	switch {
 	case len(rows) == 1 && rows[0].unique != nil:
 		return s.insertShared(ctx, rows)
@@ -168,8 +171,34 @@ const insertStagedSQL = `WITH j AS (
 INSERT INTO offstage.staged (batch, job, queue, priority, run_at)
 SELECT $13::bigint, id, queue, priority, run_at FROM j`
 
+// byQueue gives the jobs of a queue numbers side by side: what is taken together
+// is stored together, in few pages.
+func byQueue(rows []row) {
+	if alike(rows, func(r *row) int32 { return r.queue }) {
+		return
+	}
+	ids, places := make([]int64, len(rows)), make([]int, len(rows))
+	for i := range rows {
+		ids[i], places[i] = rows[i].id, i
+	}
+	slices.SortStableFunc(places, func(a, b int) int { return cmp.Compare(rows[a].queue, rows[b].queue) })
+	for nr, place := range places {
+		rows[place].id = ids[nr]
+	}
+}
+
+// inOrder returns rows in the order of their numbers.
+func inOrder(rows []row) []row {
+	compare := func(a, b row) int { return cmp.Compare(a.id, b.id) }
+	if slices.IsSortedFunc(rows, compare) {
+		return rows
+	}
+	return slices.SortedFunc(slices.Values(rows), compare)
+}
+
 // insertStatement returns the statement and its parameters for rows.
 func (s *Store) insertStatement(rows []row, batch int64) (string, []any) {
+	rows = inOrder(rows)
 	args := s.insertFacts(rows)
 	if batch == 0 && alike(rows, (*row).due) && rows[0].due() {
 		return s.sql(insertReadySQL), args

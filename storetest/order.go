@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -8,6 +10,7 @@ import (
 
 var orderCases = []Case{
 	{"claim/arrival", "Within a queue and a priority, jobs are claimed in the order of arrival, whichever handle they came through.", claimArrival},
+	{"claim/arrival in one call", "Jobs of one call for several queues arrive in their order in each, under the ids that were answered.", claimArrivalInOneCall},
 	{"claim/priority", "Priority comes before arrival: 0 first, 9 last.", claimPriority},
 	{"claim/queue order", "The order of a pool's queues comes before priority.", claimQueueOrder},
 	{"claim/front", "Jobs that were handed back or rescued come before those of their priority that never started, and after those of a higher one.", claimFront},
@@ -28,6 +31,32 @@ func claimArrival(r *rig) {
 		got = append(got, w.takeOne().ID)
 	}
 	same(r, "order", got, want)
+}
+
+func claimArrivalInOneCall(r *rig) {
+	queues := []string{"c", "a", "b"}
+	var jobs []offstage.NewJob
+	for i := range 60 {
+		jobs = append(jobs, withArgs(echoIn(queues[i%3], 5-i%2), fmt.Sprint(i)))
+	}
+	ids := r.insert(jobs...)
+	w := r.worker()
+	for q, queue := range queues {
+		var want []offstage.ID
+		for odd := range 2 { // of which the priority comes first
+			for i := range jobs {
+				if i%3 == q && i%2 == 1-odd {
+					want = append(want, ids[i])
+				}
+			}
+		}
+		taken := w.takeFrom(20, queue)
+		same(r, queue, idsOf(taken), want)
+		for _, job := range taken {
+			i := slices.Index(ids, job.ID)
+			same(r, "args", string(job.Args), string(jobs[i].Args))
+		}
+	}
 }
 
 func claimPriority(r *rig) {

@@ -38,6 +38,27 @@ var ofPostgres = []mutant{
 		pkg:  "./postgres", test: "TestASweepFindsWhatAFailedFetchHid",
 	},
 	{
+		name: "PostgreSQL: a sweep leaves what this process hides",
+		file: "postgres/claim.go",
+		old:  "\tWHERE (h.xid, h.job) <= (hint.xid, hint.job) OR h.since",
+		new:  "\tWHERE h.since",
+		pkg:  "./postgres", test: "TestASweepFindsWhatAFailedFetchHid",
+	},
+	{
+		name: "PostgreSQL: a sweep leaves what others hide",
+		file: "postgres/claim.go",
+		old:  "- interval '10 seconds'\n",
+		new:  "- interval '1000 days'\n",
+		pkg:  "./postgres", test: "TestASweepMovesWhatHasWaitedForLong",
+	},
+	{
+		name: "PostgreSQL: jobs of one call get the numbers of others",
+		file: "postgres/insert.go",
+		old:  "\t\trows[place].id = ids[nr]\n",
+		new:  "\t\trows[nr].id = ids[place]\n",
+		pkg:  "./postgres", test: `TestStore/pg\d+/claim/arrival_in_one_call`,
+	},
+	{
 		name: "PostgreSQL: no sweep after a claim that failed",
 		file: "postgres/claim.go",
 		old:  "\tif err != nil {\n\t\ts.hints.drop()",
