@@ -37,18 +37,6 @@ FROM (
 	SELECT queue, run_at, job FROM offstage.scheduled WHERE (run_at, job) > (coalesce($1::timestamptz, '-infinity'), $2::bigint)
 	ORDER BY run_at, job LIMIT $3::int
 ) s GROUP BY queue`
-	// changedSQL finds the queues whose figures are, or may be by now, other than
-	// none at all; $1 are those with scheduled jobs.
-	changedSQL = `SELECT q.id FROM offstage.queue q LEFT JOIN offstage.queue_stat s ON s.queue = q.id
-WHERE s.queue IS NULL OR s.ready > 0 OR s.scheduled > 0 OR q.id = ANY ($1::int[])
-	OR EXISTS (SELECT FROM offstage.ready r WHERE r.queue = q.id)
-ORDER BY q.id`
-	// quietSQL finds a row if there is a scheduled job or a queue to be counted.
-	quietSQL = `SELECT FROM offstage.scheduled UNION ALL (SELECT FROM offstage.queue q LEFT JOIN offstage.queue_stat s ON s.queue = q.id
-WHERE s.queue IS NULL OR s.ready > 0 OR s.scheduled > 0 OR EXISTS (SELECT FROM offstage.ready r WHERE r.queue = q.id))`
-	// ageSQL notes that queues which had nothing still have nothing.
-	ageSQL = `UPDATE offstage.queue_stat s SET at = coalesce($1::timestamptz, statement_timestamp())
-WHERE s.ready = 0 AND s.scheduled = 0 AND NOT EXISTS (SELECT FROM offstage.ready r WHERE r.queue = s.queue)`
 	// countReadySQL counts the ready jobs of queue $2, up to $4, and stores that
 	// with the number of scheduled ones, $3. It looks where a fetch would: from lanes $6
 	// to $7, after the keys $8 and $9 in the first of them.
@@ -64,6 +52,32 @@ FROM (
 ) r
 ON CONFLICT (queue) DO UPDATE SET ready = excluded.ready, scheduled = excluded.scheduled, capped = excluded.capped,
 	oldest = excluded.oldest, at = excluded.at`
+)
+
+// readySQL is whether queue q has ready jobs. It looks where a fetch of this process
+// would: in queues $3, from lanes $4 to $5, after the keys $6 and $7; all of a queue
+// that this process has no hints for. What was fetched before may be millions of dead
+// entries, as long as somebody's snapshot is open.
+const readySQL = `(EXISTS (
+	SELECT FROM unnest($3::int[], $4::smallint[], $5::smallint[], $6::xid8[], $7::bigint[]) h (queue, first, last, xid, job) CROSS JOIN LATERAL (
+		SELECT FROM offstage.ready r
+		WHERE r.queue = h.queue AND (r.lane, r.xid, r.job) > (h.first, h.xid, h.job) AND r.lane <= h.last LIMIT 1
+	) r WHERE h.queue = q.id
+) OR q.id <> ALL ($3::int[]) AND EXISTS (SELECT FROM offstage.ready r WHERE r.queue = q.id))`
+
+// quietSQL finds a row if there is a scheduled job or a queue to be counted.
+const quietSQL = `SELECT FROM offstage.scheduled UNION ALL (SELECT FROM offstage.queue q LEFT JOIN offstage.queue_stat s ON s.queue = q.id
+WHERE s.queue IS NULL OR s.ready > 0 OR s.scheduled > 0 OR ` + readySQL + `)`
+
+var (
+	// changedSQL finds the queues whose figures are, or may be by now, other than
+	// none at all, under term $2; $8 are those with scheduled jobs.
+	changedSQL = `SELECT q.id FROM offstage.queue q LEFT JOIN offstage.queue_stat s ON s.queue = q.id
+WHERE ` + led(2) + ` = 1 AND (s.queue IS NULL OR s.ready > 0 OR s.scheduled > 0 OR q.id = ANY ($8::int[]) OR ` + readySQL + `)
+ORDER BY q.id`
+	// ageSQL notes, under term $2, that queues which had nothing still have nothing.
+	ageSQL = `UPDATE offstage.queue_stat s SET at = coalesce($1::timestamptz, statement_timestamp())
+FROM offstage.queue q WHERE ` + led(2) + ` = 1 AND q.id = s.queue AND s.ready = 0 AND s.scheduled = 0 AND NOT ` + readySQL
 )
 
 // ageEvery is how often the age of figures is noted that have not changed.
@@ -84,14 +98,14 @@ func (s *Store) count(ctx context.Context, term int64) (report offstage.ChoreRep
 		}
 		c.agedAt = at
 	}
-	if busy, err := s.anything(ctx, "count jobs", term, quietSQL); err != nil || !busy {
+	if busy, err := s.anything(ctx, "count jobs", term, quietSQL, s.hinted()...); err != nil || !busy {
 		return report, err
 	}
 	until := time.Now().Add(countTime)
 	if err := s.countScheduled(ctx, term, c, until); err != nil {
 		return report, err
 	}
-	queues, err := s.changedQueues(ctx, c)
+	queues, err := s.changedQueues(ctx, term, c)
 	if err != nil {
 		return report, err
 	}
@@ -118,26 +132,33 @@ func (s *Store) localTime() time.Time {
 }
 
 func (s *Store) age(ctx context.Context, term int64) error {
-	return s.asLeader(ctx, term, unit{op: "count jobs", repeatable: true, build: func(b *pgx.Batch) {
-		b.Queue(s.sql(ageSQL), s.now())
-	}})
+	return notLeading(s.send(ctx, s.work, unit{op: "count jobs", repeatable: true, build: func(b *pgx.Batch) {
+		b.Queue(s.sql(ageSQL), append([]any{s.now(), term}, s.hinted()...)...)
+	}}))
+}
+
+// hinted are the parameters of readySQL.
+func (s *Store) hinted() []any {
+	stretches := s.hints.all(s.epoch.Load())
+	return append([]any{ints(stretches, func(st *stretch) int64 { return int64(st.queue) })}, bounds(stretches)...)
 }
 
 // changedQueues returns the queues that are to be counted, those first that are
 // next since the last call.
-func (s *Store) changedQueues(ctx context.Context, c *counter) (queues []int32, err error) {
+func (s *Store) changedQueues(ctx context.Context, term int64, c *counter) (queues []int32, err error) {
 	var scheduled []int32
 	for queue := range c.totals {
 		scheduled = append(scheduled, queue)
 	}
 	err = s.send(ctx, s.work, unit{op: "count ready jobs", repeatable: true, build: func(b *pgx.Batch) {
-		b.Queue(s.sql(changedSQL), numbers(scheduled)).Query(func(rows pgx.Rows) (err error) {
+		params := append(append([]any{s.now(), term}, s.hinted()...), numbers(scheduled))
+		b.Queue(s.sql(changedSQL), params...).Query(func(rows pgx.Rows) (err error) {
 			queues, err = pgx.CollectRows(rows, pgx.RowTo[int32])
 			return err
 		})
 	}})
 	next, _ := slices.BinarySearch(queues, c.queue+1)
-	return slices.Concat(queues[next:], queues[:next]), err
+	return slices.Concat(queues[next:], queues[:next]), notLeading(err)
 }
 
 // countScheduled goes on with the pass over scheduled jobs.

@@ -119,7 +119,9 @@ func (s *Store) insertShared(ctx context.Context, rows []row) ([]offstage.Insert
 			return nil, err
 		}
 		if b.settled {
-			s.knocker.ring()
+			if !b.inserted.Existed {
+				s.knocker.ring()
+			}
 			return []offstage.Inserted{b.inserted}, nil
 		}
 	}

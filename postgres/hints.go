@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -115,6 +116,18 @@ func (h *hints) plan(queue int32, epoch int64) (stretches []stretch, moves []lat
 	}
 	next.last = lastLane
 	return append(stretches, next), moves
+}
+
+// all returns the stretches of all queues of which hints are known.
+func (h *hints) all(epoch int64) (stretches []stretch) {
+	h.mu.Lock()
+	queues := slices.Sorted(maps.Keys(h.queues))
+	h.mu.Unlock()
+	for _, queue := range queues {
+		of, _ := h.plan(queue, epoch)
+		stretches = append(stretches, of...)
+	}
+	return stretches
 }
 
 // of returns a queue's hints, without those of earlier connections.

@@ -135,6 +135,13 @@ func TestWhatASnapshotKeepsIsNotSearched(t *testing.T) {
 	if _, err := holder.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class"); err != nil {
 		t.Fatal(err)
 	}
+	term, err := s.Lead(t.Context(), s.worker, 10*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Chore(t.Context(), term, offstage.Count, 1); err != nil { // and found nothing
+		t.Fatal(err)
+	}
 	measured := func() map[string]effort {
 		stretches, _ := s.hints.plan(1, s.epoch.Load())
 		return map[string]effort{
@@ -142,7 +149,9 @@ func TestWhatASnapshotKeepsIsNotSearched(t *testing.T) {
 			"release": s.effortOf(releaseSQL, int64(s.worker), "{1000000}"),
 			"record": s.effortOf(recordSQL, nil, int64(s.worker), "{1000000}", "{1}", "{}", "{}", "{}", "{}", "{}", "{}", "{1}",
 				"{}", "{}", "{}", 1, "{}"),
-			"count": s.effortOf(countReadySQL, append([]any{nil, 1, 0, 10, false}, bounds(stretches)...)...),
+			"look whether to count": s.effortOf(changedSQL, append(append([]any{nil, term}, s.hinted()...), "{}")...),
+			"note that none came":   s.effortOf(ageSQL, append([]any{nil, term}, s.hinted()...)...),
+			"count":                 s.effortOf(countReadySQL, append([]any{nil, 1, 0, 10, false}, bounds(stretches)...)...),
 		}
 	}
 	cycles := func(n int) {

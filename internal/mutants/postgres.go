@@ -59,6 +59,13 @@ var ofPostgres = []mutant{
 		pkg:  "./postgres", test: `TestStore/pg\d+/claim/arrival_in_one_call`,
 	},
 	{
+		name: "PostgreSQL: a look for jobs to count walks over all that was fetched",
+		file: "postgres/count.go",
+		old:  "s.hints.all(s.epoch.Load())",
+		new:  "s.hints.all(s.epoch.Load())[:0]",
+		pkg:  "./postgres", test: "TestWhatASnapshotKeepsIsNotSearched",
+	},
+	{
 		name: "PostgreSQL: no sweep after a claim that failed",
 		file: "postgres/claim.go",
 		old:  "\tif err != nil {\n\t\ts.hints.drop()",
