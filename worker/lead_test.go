@@ -162,7 +162,7 @@ func TestHeartbeatsSpareThePromoterItsLooks(t *testing.T) {
 func TestThePromoterLooksWithoutHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newTap()
-		r := newRig(t, store, worker.Config{Lease: time.Hour, Beat: time.Minute})
+		r := newRig(t, store, worker.Config{Lease: time.Hour, Beat: 55 * time.Second})
 		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 		r.run()
 		tick(5*time.Minute + time.Second/2)
