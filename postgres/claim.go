@@ -160,14 +160,18 @@ func (s *Store) plan(ctx context.Context, req offstage.ClaimRequest) (*fetchPlan
 
 // params returns the parameters of claimSQL.
 func (p *fetchPlan) params(now any) []any {
-	of := func(number func(*stretch) int64) string { return ints(p.stretches, number) }
 	params := []any{
 		now, int64(p.Worker), p.Seq,
 		ints(p.Pools, func(r *offstage.PoolRequest) int64 { return int64(max(r.Slots, 0)) }),
-		of(func(st *stretch) int64 { return int64(st.pool) + 1 }),
-		of(func(st *stretch) int64 { return int64(st.queue) }),
+		ints(p.stretches, func(st *stretch) int64 { return int64(st.pool) + 1 }),
+		queuesOf(p.stretches),
 	}
 	return append(append(params, bounds(p.stretches)...), p.mostLost())
+}
+
+// queuesOf is the parameter that names the queue of each stretch.
+func queuesOf(stretches []stretch) string {
+	return ints(stretches, func(st *stretch) int64 { return int64(st.queue) })
 }
 
 // bounds are four parameters: the first and the last lanes of stretches, and the keys
@@ -186,13 +190,8 @@ func bounds(stretches []stretch) []any {
 // they hide everything.
 func (p *fetchPlan) hidden() []any {
 	behind := slices.DeleteFunc(slices.Clone(p.stretches), func(st stretch) bool { return st.after == (key{}) })
-	of := func(number func(*stretch) int64) string { return ints(behind, number) }
-	return []any{
-		of(func(st *stretch) int64 { return int64(st.queue) }),
-		of(func(st *stretch) int64 { return int64(st.first) }),
-		of(func(st *stretch) int64 { return int64(st.after.xid) }),
-		of(func(st *stretch) int64 { return st.after.job }),
-	}
+	lanes := bounds(behind)
+	return []any{queuesOf(behind), lanes[0], lanes[2], lanes[3]}
 }
 
 // mostLost is how many workers in a row may have died of a job that is taken.

@@ -140,7 +140,7 @@ func (s *Store) age(ctx context.Context, term int64) error {
 // hinted are the parameters of readySQL.
 func (s *Store) hinted() []any {
 	stretches := s.hints.all(s.epoch.Load())
-	return append([]any{ints(stretches, func(st *stretch) int64 { return int64(st.queue) })}, bounds(stretches)...)
+	return append([]any{queuesOf(stretches)}, bounds(stretches)...)
 }
 
 // changedQueues returns the queues that are to be counted, those first that are
