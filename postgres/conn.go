@@ -71,6 +71,30 @@ type unit struct {
 // tries is how often a unit is sent that the server rolled back.
 const tries = 4
 
+// trust says which pooled connections are used without asking them first whether
+// they still live. Asking is a round trip: an idle process would have two for each
+// heartbeat.
+type trust int
+
+const (
+	trustFresh trust = iota // those that were used within a second: for what is sent once
+	trustAny                // all: what is repeatable is sent again if the connection was dead
+	trustNone               // none: one was found dead, as all are after a restart of the server
+)
+
+type trustKey struct{}
+
+// mustPing decides for a pool whether a connection is asked; see [trust].
+func mustPing(ctx context.Context, idle pgxpool.ShouldPingParams) bool {
+	switch ctx.Value(trustKey{}) {
+	case trustAny:
+		return false
+	case trustNone:
+		return true
+	}
+	return idle.IdleDuration > time.Second
+}
+
 // send carries a unit out. It tries again what was certainly not carried out and
 // may succeed at once, and, once, what is repeatable or never reached the server.
 func (s *Store) send(ctx context.Context, l *link, u unit) error {
@@ -79,16 +103,24 @@ func (s *Store) send(ctx context.Context, l *link, u unit) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	trusting := trustFresh
+	if u.repeatable {
+		trusting = trustAny
+	}
 	for try := 1; ; try++ {
-		sent, err := l.try(bounded, u)
+		sent, err := l.try(context.WithValue(bounded, trustKey{}, trusting), u)
 		if err == nil {
 			return nil
 		}
 		if codeOf(err) == codeReadOnly {
 			l.Reset()
 		}
+		lost := lostConn(err)
+		if lost {
+			trusting = trustNone
+		}
 		again := undone(err) && try < tries ||
-			try == 1 && lostConn(err) && (!sent || u.repeatable || unsent(err))
+			try == 1 && lost && (!sent || u.repeatable || unsent(err))
 		if !again || !pause(bounded, try) {
 			return fault(ctx, u.op, err, sent)
 		}

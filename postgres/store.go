@@ -157,6 +157,9 @@ func (s *Store) connect(ctx context.Context, address string, shared *pgxpool.Poo
 		}
 	}
 	configure(config, foreign || shared != nil, foreign)
+	if config.ShouldPing == nil {
+		config.ShouldPing = mustPing
+	}
 	config.AfterConnect = s.connected(config.AfterConnect)
 	s.listen = config.ConnConfig.Copy()
 	s.work, s.shared = &link{Pool: shared, foreign: true}, shared != nil

@@ -234,6 +234,13 @@ var ofPostgres = []mutant{
 		pkg:  "./postgres", test: "TestAHeartbeatKnowsWhatIsDue",
 	},
 	{
+		name: "PostgreSQL: where one connection was found dead the next is trusted",
+		file: "postgres/conn.go",
+		old:  "\t\t\ttrusting = trustNone\n",
+		new:  "",
+		pkg:  "./postgres", test: "TestDeadConnectionsAreReplacedUnseen",
+	},
+	{
 		name: "PostgreSQL: a heartbeat says that nothing is due though a job is",
 		file: "postgres/registry.go",
 		old:  "greatest(extract(epoch FROM s.run_at - t.now) * 1000000, 1000)",
