@@ -53,91 +53,97 @@ func (e *engine) keepPromoting(ctx context.Context, term int64) {
 		if report.Next > 0 {
 			wait = min(max(report.Next, promotePause), wait)
 		}
-		if report.More {
-			wait = 0
-		}
-		e.alarm.set(wait)
-		for left := wait; left > 0; left = e.alarm.left() {
-			if !pause(ctx, left, e.alarm.changed) {
-				return
-			}
+		if !report.More && !e.alarm.rest(ctx, wait) {
+			return
 		}
 	}
 }
 
 // alarm says when the promoter looks next. A heartbeat that found nothing due puts
-// it off: an idle store is asked once a second, not twice.
+// it off, without waking it: an idle store is asked once a second, not twice, and an
+// idle process wakes one goroutine.
 type alarm struct {
-	changed signal
+	trusts bool   // heartbeats come as often as looks are wanted
+	rang   signal // the next look is now
 
 	mu     sync.Mutex
-	looked time.Time // guarded by mu: when the latest look began
-	at     time.Time // guarded by mu: when the next is
-	rung   bool      // guarded by mu: it is now
-	told   bool      // guarded by mu: the latest heartbeat knew what is due
+	timer  *time.Timer // guarded by mu: until the next look; nil while the promoter does not wait
+	at     time.Time   // guarded by mu: when that is
+	looked time.Time   // guarded by mu: when the latest look began
+	told   bool        // guarded by mu: the latest heartbeat knew what is due
 }
 
-// promoteTold is how long a heartbeat's word is good for: until the next has its
-// answer, if that is not late.
-const promoteTold = promoteEvery + promoteEvery/2
+func newAlarm(beat time.Duration) *alarm {
+	return &alarm{trusts: beat <= promoteEvery, rang: newSignal()}
+}
 
 // begin notes that a look begins: it sees all that was committed so far.
 func (a *alarm) begin() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.looked, a.rung = time.Now(), false
+	a.looked = time.Now()
+	select {
+	case <-a.rang:
+	default:
+	}
 }
 
-// wait returns how long to wait at most after a look: so long, or for what a
-// heartbeat says.
+// wait returns how long to wait at most after a look: so long, or less seldom while
+// heartbeats tell what is due.
 func (a *alarm) wait(most time.Duration) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.told {
-		return promoteTold
+		return promoteCalm
 	}
 	return most
 }
 
-func (a *alarm) set(wait time.Duration) {
+// rest waits for the next look: so long, unless the alarm rings or a heartbeat says
+// otherwise. It reports whether ctx still lives.
+func (a *alarm) rest(ctx context.Context, wait time.Duration) bool {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.at = time.Now().Add(wait)
-}
-
-// left returns how long it is until the next look.
-func (a *alarm) left() time.Duration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.rung {
-		return 0
+	timer := time.NewTimer(wait)
+	a.timer, a.at = timer, time.Now().Add(wait)
+	a.mu.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-a.rang:
 	}
-	return time.Until(a.at)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.timer = nil
+	timer.Stop()
+	return ctx.Err() == nil
 }
 
 // ring asks for a look at once.
-func (a *alarm) ring() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.rung = true
-	a.changed.set()
-}
+func (a *alarm) ring() { a.rang.set() }
 
 // hear takes in what a heartbeat that was sent then knew of what is due; see
-// [offstage.Beat].
+// [offstage.Beat]. One that failed knew nothing.
 func (a *alarm) hear(sent time.Time, due time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.told = due > 0
-	switch {
-	case !sent.After(a.looked): // the latest look knows more
+	a.told = a.trusts && due > 0
+	if a.timer == nil || !sent.After(a.looked) { // the latest look knows more
 		return
-	case a.told:
-		a.at = earlier(sent.Add(min(due, promoteTold)), a.looked.Add(promoteCalm))
-	default:
-		a.at = earlier(a.at, a.looked.Add(promoteEvery))
 	}
-	a.changed.set()
+	at := earlier(a.at, a.looked.Add(promoteEvery))
+	if a.told {
+		at = earlier(sent.Add(due), a.looked.Add(promoteCalm))
+	}
+	// A timer that is set later wakes the process at its former time all the same.
+	if later := at.Sub(a.at); later >= 0 && later < promotePause {
+		return
+	}
+	a.at = at
+	if left := time.Until(at); left > 0 {
+		a.timer.Reset(left)
+	} else {
+		a.rang.set()
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -30,7 +30,8 @@ type lease struct {
 	down     moment        // guarded by mu: the first of a series of "down" answers; zero: none
 	lastDown moment        // guarded by mu: the latest of them
 	jumped   moment        // guarded by mu: when the wall clock was found far ahead of the monotonic one; zero: not
-	changed  chan struct{} // guarded by mu: closed and replaced when the lease is renewed or lost
+	refused  bool          // guarded by mu: a start was, since the last renewal
+	changed  chan struct{} // guarded by mu: closed and replaced when the lease is lost, or renewed after that
 }
 
 func newLease(config Config, clock func() moment) *lease {
@@ -58,18 +59,18 @@ func (l *lease) lose(s *session) {
 	}
 }
 
-// heard notes how a beat ended that was sent at that moment.
-func (l *lease) heard(sent moment, err error) {
+// heard notes how a beat ended that was sent at that moment. It reports whether jobs
+// may start again that were refused.
+func (l *lease) heard(sent moment, err error) (revived bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
-		l.renew(sent)
-		return
+		return l.renew(sent)
 	}
 	var fault *offstage.StoreError
 	if !errors.As(err, &fault) || fault.Class != offstage.FaultDown {
 		l.down, l.lastDown = moment{}, moment{}
-		return
+		return false
 	}
 	at := l.clock()
 	if l.down.mono.IsZero() {
@@ -81,13 +82,18 @@ func (l *lease) heard(sent moment, err error) {
 	if sent.since(l.down) >= 2*l.beat {
 		l.quiet = sent
 	}
+	return false
 }
 
-// renew is called with mu held.
-func (l *lease) renew(sent moment) {
+// renew is called with mu held. It reports whether starts were refused before.
+func (l *lease) renew(sent moment) (revived bool) {
 	l.renewed, l.quiet = sent, sent
 	l.down, l.lastDown, l.jumped = moment{}, moment{}, moment{}
-	l.tell()
+	revived, l.refused = l.refused, false
+	if revived {
+		l.tell()
+	}
+	return revived
 }
 
 // tell is called with mu held.
@@ -109,6 +115,7 @@ func (l *lease) valid(s *session) (ok bool, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ok = s != nil && l.session == s && l.clock().since(l.renewed) < l.length-l.margin
+	l.refused = l.refused || !ok
 	return ok, l.changed
 }
 
@@ -221,12 +228,14 @@ func (e *engine) beat(ctx context.Context, sent moment, observer *observer) erro
 		e.book.cancelAll(s, offstage.ErrLeaseLost)
 		return e.rejoin(ctx, observer)
 	}
-	e.lease.heard(sent, err)
+	revived := e.lease.heard(sent, err)
+	e.alarm.hear(sent.mono, beat.Due)
 	if err != nil {
 		return err
 	}
-	e.alarm.hear(sent.mono, beat.Due)
-	e.wake()
+	if revived {
+		e.wake()
+	}
 	if e.recorder.failing.Load() {
 		e.recordNow.set()
 	}

@@ -235,3 +235,33 @@ func TestShortLeases(t *testing.T) {
 		r.endWell()
 	})
 }
+
+// What waited for a valid lease is claimed as soon as a heartbeat has renewed it.
+func TestARenewedLeaseIsUsedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTap()
+		r := newRig(t, store, worker.Config{})
+		worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
+		r.run()
+		tick(10*time.Second + 300*time.Millisecond)
+		store.before(func(_ context.Context, call string, _ any) error {
+			if call == "Beat" {
+				return lost
+			}
+			return nil
+		})
+		tick(worker.DefaultLease)
+		id := r.enqueue(task{})
+		tick(worker.DefaultLease)
+		if state := r.get(id).State; state != offstage.Ready {
+			t.Fatalf("the job is %v though the lease is over", state)
+		}
+		store.before(nil)
+		asked := time.Now()
+		r.await(id, offstage.Completed)
+		if took := time.Since(asked); took > time.Second {
+			t.Errorf("the job ended %v after heartbeats succeeded again", took)
+		}
+		r.endWell()
+	})
+}

@@ -167,7 +167,7 @@ func (w *Worker) engine() *engine {
 		lease: newLease(w.config, w.clock), recorder: newRecorder(), rescues: newRescues(),
 		strays: &strays{more: newSignal()}, reports: newReports(),
 		hooks:    &hooks{tell: w.config.OnChange, more: newSignal()},
-		suspects: make(chan struct{}, 1), alarm: &alarm{changed: newSignal()},
+		suspects: make(chan struct{}, 1), alarm: newAlarm(w.config.Beat),
 		hungry: newSignal(), beatNow: newSignal(), recordNow: newSignal(), fireNow: newSignal(), startNow: newSignal(), peerDied: newSignal(),
 		stopping: make(chan struct{}), failed: make(chan struct{}),
 	}
