@@ -15,7 +15,7 @@ import (
 type book struct {
 	mu       sync.Mutex
 	free     []int                    // guarded by mu: slots of each pool
-	claiming int64                    // guarded by mu: the Seq of the claim in flight; 0: none
+	claiming map[int64]bool           // guarded by mu: the Seqs of the claims in flight
 	claims   map[claimKey]*claim      // guarded by mu: until their release is recorded
 	attempts map[offstage.ID]*attempt // guarded by mu: claimed and not ended; the latest of each job
 	live     map[*attempt]struct{}    // guarded by mu: all of them
@@ -67,7 +67,7 @@ type marks struct{ argsDeferred, missing, cancelAsked, kindPaused bool }
 func newBook(pools []Pool, hungry signal) *book {
 	b := &book{
 		hungry: hungry, wakeIn: -1,
-		claims: map[claimKey]*claim{}, attempts: map[offstage.ID]*attempt{}, live: map[*attempt]struct{}{},
+		claiming: map[int64]bool{}, claims: map[claimKey]*claim{}, attempts: map[offstage.ID]*attempt{}, live: map[*attempt]struct{}{},
 		doubtful: map[claimKey]bool{}, quiet: newSignal(),
 	}
 	for _, pool := range pools {
@@ -81,7 +81,7 @@ func newBook(pools []Pool, hungry signal) *book {
 func (b *book) begin(seq int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.claiming = seq
+	b.claiming[seq] = true
 }
 
 // maxDoubtful bounds what is remembered through a long outage. What is forgotten
@@ -92,7 +92,7 @@ const maxDoubtful = 1000
 func (b *book) fail(s *session, seq int64, doubt bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.claiming = 0
+	delete(b.claiming, seq)
 	if doubt {
 		if len(b.doubtful) >= maxDoubtful {
 			clear(b.doubtful)
@@ -106,7 +106,7 @@ func (b *book) fail(s *session, seq int64, doubt bool) {
 func (b *book) enter(s *session, seq int64, attempts []*attempt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.claiming = 0
+	delete(b.claiming, seq)
 	if len(attempts) == 0 {
 		return
 	}
@@ -256,7 +256,7 @@ func (b *book) knows(s *session, seq int64) (known, sure bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	key := claimKey{s, seq}
-	return b.claims[key] != nil || b.claiming == seq, b.doubtful[key]
+	return b.claims[key] != nil || b.claiming[seq], b.doubtful[key]
 }
 
 // running returns how many attempts have not ended.

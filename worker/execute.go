@@ -26,17 +26,18 @@ type output struct {
 
 // enter notes a claim in the book and returns its attempts in the order in which
 // they start.
-func (e *engine) enter(s *session, claim offstage.Claim, poolOf []int) []*attempt {
-	batch := make([]*attempt, len(claim.Jobs))
+func (e *engine) enter(fl *flight) []*attempt {
+	jobs := fl.claim.Jobs
+	batch := make([]*attempt, len(jobs))
 	var slab []attempt
-	for i := range claim.Jobs {
+	for i := range jobs {
 		if len(slab) == 0 {
-			slab = make([]attempt, min(len(claim.Jobs)-i, slabSize))
+			slab = make([]attempt, min(len(jobs)-i, slabSize))
 		}
 		batch[i], slab = &slab[0], slab[1:]
-		e.admit(batch[i], &claim.Jobs[i], poolOf)
+		e.admit(batch[i], &jobs[i], fl.poolOf)
 	}
-	e.book.enter(s, claim.Seq, batch)
+	e.book.enter(fl.session, fl.claim.Seq, batch)
 	return batch
 }
 
@@ -56,8 +57,8 @@ func (e *engine) admit(a *attempt, job *offstage.ClaimedJob, poolOf []int) {
 // ones before have entered their handlers, so that what comes first in the claim
 // comes first in fact. Only a suspect goes before all of them, and then they are
 // handed back: they would have to wait for it, and it may be the end of this process.
-// start reports whether that is so.
-func (e *engine) start(work context.Context, batch []*attempt) (apart bool) {
+// With apart, one starts already. start reports whether one of this claim does.
+func (e *engine) start(work context.Context, batch []*attempt, apart bool) (suspect bool) {
 	if slices.ContainsFunc(batch, (*attempt).suspect) {
 		slices.SortStableFunc(batch, func(a, b *attempt) int {
 			return cmp.Compare(b.job.Lost/offstage.SuspectLost, a.job.Lost/offstage.SuspectLost)
@@ -69,15 +70,15 @@ func (e *engine) start(work context.Context, batch []*attempt) (apart bool) {
 			e.startRank(work, rank).Wait()
 			rank = rank[len(rank):]
 		}
-		if result, refused := e.refuse(a, apart); refused {
+		if result, refused := e.refuse(a, apart || suspect); refused {
 			e.end(a, nil, result)
 			continue
 		}
-		apart = a.suspect()
+		suspect = suspect || a.suspect()
 		rank = append(rank, a)
 	}
 	e.startRank(work, rank)
-	return apart
+	return suspect
 }
 
 // startRank starts attempts; all have entered their handlers when what it
@@ -101,8 +102,8 @@ func sameRank(a, b *attempt) bool {
 }
 
 // refuse returns the end of a job that must not start. One suspect at a time may:
-// the place is then the attempt's until it is over. With apart, one of the same claim
-// does.
+// the place is then the attempt's until it is over. With apart, one has just been
+// claimed.
 func (e *engine) refuse(a *attempt, apart bool) (offstage.Result, bool) {
 	job := &a.job
 	result := offstage.Result{

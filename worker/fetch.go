@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 type fetcher struct {
 	looks looks
 
+	flights  []*flight // the claims on their way, in the order in which they were sent
 	backlog  []bool    // of each pool: its last claim was full, so there is probably more
 	nextLook time.Time // when to look again though nobody knocked
 	pending  backoff   // between looks while transactions are open
@@ -28,6 +30,20 @@ type fetcher struct {
 	others   bool      // the last claim's suspect is apart: now the others, which were handed back
 	patience patience
 	trouble  trouble
+}
+
+// flight is a claim on its way.
+type flight struct {
+	session  *session
+	request  offstage.ClaimRequest
+	free     []int // slots of each pool that it may fill
+	poolOf   []int // the pool of each of its requests
+	others   bool  // it is for what was handed back beside a suspect
+	apart    bool  // a suspect of a claim that was sent before it starts
+	began    time.Time
+	answered chan struct{} // closed when what follows is there
+	claim    offstage.Claim
+	err      error
 }
 
 // looks are the pools that have to be looked at: something is new there.
@@ -112,22 +128,51 @@ func (e *engine) look() {
 // wake makes the fetching goroutine think again.
 func (e *engine) wake() { e.hungry.set() }
 
+// maxFlights is how many claims may be on their way at once: while one is answered
+// the other is carried out, so that a long way to the store costs no time.
+const maxFlights = 2
+
 // keepFetching claims jobs for all pools together and starts them, until
 // fetching ends. Calls of the store are made under work, so that a claim in
-// flight at the stop still has an answer.
+// flight at the stop still has an answer. Claims start in the order in which they
+// were sent, whichever is answered first: nothing starts before a job of higher
+// priority that an earlier claim took.
 func (e *engine) keepFetching(fetching, work context.Context) {
 	f := e.fetcher
 	f.looks.set(false)
 	for fetching.Err() == nil {
+		if fl := f.landing(); fl != nil {
+			e.land(work, fl)
+			if fetching.Err() == nil && len(f.flights) == 0 {
+				e.rest(work, fl.session)
+			}
+			continue
+		}
 		s, free, wait := e.plan()
 		if wait > 0 {
 			pause(fetching, wait, e.hungry)
 			continue
 		}
 		e.fetch(work, s, free)
-		if fetching.Err() == nil {
-			e.rest(work, s)
-		}
+	}
+	for len(f.flights) > 0 {
+		<-f.flights[0].answered
+		e.land(work, f.landing())
+	}
+}
+
+// landing takes the claim that was sent first, if it is answered.
+func (f *fetcher) landing() *flight {
+	if len(f.flights) == 0 {
+		return nil
+	}
+	fl := f.flights[0]
+	select {
+	case <-fl.answered:
+		f.flights = f.flights[1:]
+		return fl
+	default:
+		return nil
 	}
 }
 
@@ -141,9 +186,13 @@ func (e *engine) plan() (s *session, free []int, wait time.Duration) {
 	if ok, _ := e.lease.valid(s); !ok {
 		return nil, nil, forever
 	}
+	if len(f.flights) == maxFlights {
+		return nil, nil, forever
+	}
 	// The slots before the results: whatever ends in between then counts once as a
 	// result, and not as a free slot besides.
-	free = e.book.slots()
+	slots := e.book.slots()
+	free = f.left(slots)
 	waiting, writing, full := e.recorder.backlog(e.slots)
 	if full || e.recorder.failing.Load() || e.hooks.behind() || e.ward.closed() {
 		return nil, nil, forever
@@ -151,7 +200,9 @@ func (e *engine) plan() (s *session, free []int, wait time.Duration) {
 	if left := f.retryAt.Sub(at); left > 0 {
 		return nil, nil, left
 	}
-	news := f.looks.wanted() || !f.nextLook.After(at)
+	// What is new may be taken by the claim that is on its way.
+	first := len(f.flights) == 0
+	news := first && (f.looks.wanted() || !f.nextLook.After(at))
 	wanted, idle := 0, 0
 	for i, n := range free {
 		if news || f.backlog[i] {
@@ -159,19 +210,38 @@ func (e *engine) plan() (s *session, free []int, wait time.Duration) {
 			idle += e.config.Pools[i].Slots
 		}
 	}
-	if wanted == 0 {
-		e.book.wakeAfter(free, 1)
+	enough := min((idle+1)/2, company)
+	switch {
+	case !first && idle == 0:
+		return nil, nil, forever
+	case !first && wanted < enough:
+		e.book.wakeAfter(slots, enough-wanted)
+		return nil, nil, forever
+	case !first:
+		return s, free, 0
+	case wanted == 0:
+		e.book.wakeAfter(slots, 1)
 		if news {
 			return nil, nil, forever
 		}
 		return nil, nil, max(f.nextLook.Sub(at), time.Millisecond)
 	}
-	enough := min((idle+1)/2, company)
 	if left := e.gather(at, wanted >= enough || !writing && waiting == 0); left > 0 {
-		e.book.wakeAfter(free, max(enough-wanted, 1))
+		e.book.wakeAfter(slots, max(enough-wanted, 1))
 		return nil, nil, left
 	}
 	return s, free, 0
+}
+
+// left returns the free slots of each pool that no claim on its way may fill.
+func (f *fetcher) left(slots []int) []int {
+	free := slices.Clone(slots)
+	for _, fl := range f.flights {
+		for i, n := range fl.free {
+			free[i] -= n
+		}
+	}
+	return free
 }
 
 // gather lets freed slots wait for others while results are being written, so
@@ -189,41 +259,68 @@ func (e *engine) gather(at time.Time, enough bool) time.Duration {
 	return left
 }
 
-// fetch makes one claim and starts what it brought.
+// fetch sends one claim. If there is probably more than it takes, the next is sent
+// before it is answered.
 func (e *engine) fetch(work context.Context, s *session, free []int) {
 	f := e.fetcher
 	asked, poolOf := requests(e.config.Pools, free)
 	e.seq++
-	request := offstage.ClaimRequest{Worker: s.id, Seq: e.seq, Pools: asked, Sweep: f.looks.take(), NoSuspects: f.others || len(e.suspects) > 0}
-	e.book.begin(request.Seq)
-	began := time.Now()
+	fl := &flight{
+		session: s, free: free, poolOf: poolOf, others: f.others, began: time.Now(), answered: make(chan struct{}),
+		request: offstage.ClaimRequest{Worker: s.id, Seq: e.seq, Pools: asked, Sweep: f.looks.take(), NoSuspects: f.others || len(e.suspects) > 0},
+	}
+	f.others = false
+	f.flights = append(f.flights, fl)
+	e.book.begin(fl.request.Seq)
 	call, cancel := f.patience.limit(work)
-	claim, err := e.store.Claim(call, request)
-	cancel()
-	f.patience.note(err)
-	f.trouble.note(err)
-	if err != nil {
-		e.fetchFailed(s, request, err)
+	ask := func() {
+		defer cancel()
+		fl.claim, fl.err = e.store.Claim(call, fl.request)
+		close(fl.answered)
+	}
+	if !slices.Contains(f.backlog, true) {
+		ask()
+		return
+	}
+	go func() {
+		ask()
+		e.wake()
+	}()
+}
+
+// land starts what a claim brought.
+func (e *engine) land(work context.Context, fl *flight) {
+	f := e.fetcher
+	f.patience.note(fl.err)
+	f.trouble.note(fl.err)
+	if fl.err != nil {
+		e.fetchFailed(fl)
 		return
 	}
 	f.failed.reset()
-	if request.Sweep {
-		f.looks.swept(began)
+	if fl.request.Sweep {
+		f.looks.swept(fl.began)
 	}
-	batch := e.enter(s, claim, poolOf)
-	e.noteClaim(claim, asked, poolOf, free)
-	if f.others {
+	batch := e.enter(fl)
+	e.noteClaim(fl)
+	if fl.others {
 		f.looks.set(false) // for the suspects that were left
 	}
-	f.others = e.start(work, batch)
+	if e.start(work, batch, fl.apart) {
+		f.others = true
+		for _, later := range f.flights {
+			later.apart = true
+		}
+	}
 }
 
-func (e *engine) fetchFailed(s *session, request offstage.ClaimRequest, err error) {
+func (e *engine) fetchFailed(fl *flight) {
 	f := e.fetcher
-	unknown := offstage.ClassOf(err) == offstage.FaultUnknown && !errors.Is(err, offstage.ErrGone)
-	e.book.fail(s, request.Seq, unknown)
-	if hopeless(err) {
-		e.fail(err)
+	unknown := offstage.ClassOf(fl.err) == offstage.FaultUnknown && !errors.Is(fl.err, offstage.ErrGone)
+	e.book.fail(fl.session, fl.request.Seq, unknown)
+	f.others = f.others || fl.others
+	if hopeless(fl.err) {
+		e.fail(fl.err)
 		return
 	}
 	// A lost answer may have taken jobs: the next beat shows them. It may also
@@ -231,25 +328,25 @@ func (e *engine) fetchFailed(s *session, request offstage.ClaimRequest, err erro
 	if unknown {
 		e.beatNow.set()
 	}
-	f.looks.set(request.Sweep || e.leading())
+	f.looks.set(fl.request.Sweep || e.leading())
 	f.retryAt = time.Now().Add(f.failed.next())
 }
 
 // noteClaim draws the conclusions of a claim for the next look.
-func (e *engine) noteClaim(claim offstage.Claim, asked []offstage.PoolRequest, poolOf, free []int) {
+func (e *engine) noteClaim(fl *flight) {
 	f, at := e.fetcher, time.Now()
-	got := make([]int, len(free))
-	for _, job := range claim.Jobs {
-		got[poolOf[job.Pool]]++
+	got := make([]int, len(fl.free))
+	for _, job := range fl.claim.Jobs {
+		got[fl.poolOf[job.Pool]]++
 	}
 	more := false
-	for i, n := range free {
+	for i, n := range fl.free {
 		if n > 0 {
 			f.backlog[i] = got[i] >= n
 		}
 		more = more || f.backlog[i]
 	}
-	if len(claim.Jobs) > 0 {
+	if len(fl.claim.Jobs) > 0 {
 		f.poll.reset()
 	}
 	switch {
@@ -259,7 +356,7 @@ func (e *engine) noteClaim(claim offstage.Claim, asked []offstage.PoolRequest, p
 		f.awake = at
 	}
 	f.nextLook = at.Add(f.poll.next())
-	if !claim.Pending {
+	if !fl.claim.Pending {
 		f.pending.reset()
 	} else if soon := at.Add(f.pending.next()); soon.Before(f.nextLook) || e.knocks.working() {
 		f.nextLook = soon
