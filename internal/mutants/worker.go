@@ -19,15 +19,15 @@ var ofEngine = []mutant{
 	{
 		name: "a lease without renewal",
 		file: "worker/lease.go",
-		old:  "\tif err == nil {\n\t\tl.renew(sent)\n\t\treturn\n\t}\n\tvar fault",
-		new:  "\tif err == nil {\n\t\treturn\n\t}\n\tvar fault",
+		old:  "\tif err == nil {\n\t\treturn l.renew(sent)\n\t}\n\tvar fault",
+		new:  "\tif err == nil {\n\t\treturn false\n\t}\n\tvar fault",
 		pkg:  "./worker", test: "TestShortLeases",
 	},
 	{
 		name: "a lease counts from the answer to a beat, not from its sending",
 		file: "worker/lease.go",
-		old:  "\te.lease.heard(sent, err)",
-		new:  "\te.lease.heard(e.clock(), err)",
+		old:  "e.lease.heard(sent, err)",
+		new:  "e.lease.heard(e.clock(), err)",
 		pkg:  "./worker", test: "TestALeaseCountsFromTheSendingOfABeat",
 	},
 	{
@@ -54,8 +54,8 @@ var ofEngine = []mutant{
 	{
 		name: "a server that was down for long and is slow to return cancels the handlers",
 		file: "worker/lease.go",
-		old:  "\t\tl.quiet = sent\n\t}\n}",
-		new:  "\t}\n}",
+		old:  "\t\tl.quiet = sent\n\t}\n\treturn false\n}",
+		new:  "\t}\n\treturn false\n}",
 		pkg:  "./worker", test: "TestLeaseThroughOutages",
 	},
 	{
@@ -89,7 +89,7 @@ var ofEngine = []mutant{
 	{
 		name: "a claim in flight is taken for one whose answer was lost",
 		file: "worker/book.go",
-		old:  "\treturn b.claims[key] != nil || b.claiming == seq, b.doubtful[key]",
+		old:  "\treturn b.claims[key] != nil || b.claiming[seq], b.doubtful[key]",
 		new:  "\treturn b.claims[key] != nil, b.doubtful[key]",
 		pkg:  "./worker", test: "TestAClaimInFlightIsNotTakenForAStray",
 	},
