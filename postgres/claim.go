@@ -387,11 +387,13 @@ func (s *Store) named1(ctx context.Context, name func(int32) (string, bool), id 
 }
 
 // moveLateSQL moves the jobs of transactions $3 in lanes $2 of queues $1, which
-// committed behind the hints, to the end of their lanes.
+// committed behind the hints, to the end of their lanes. Their order there is that of
+// their numbers; to ask for it here had them looked for by the index of numbers, all of
+// it, if the plan was made while nothing was ready.
 const moveLateSQL = `WITH late AS MATERIALIZED (
 	SELECT r.tid FROM unnest($1::int[], $2::smallint[], $3::xid8[]) u (queue, lane, xid) CROSS JOIN LATERAL (
 		SELECT ctid AS tid FROM offstage.ready
-		WHERE queue = u.queue AND lane = u.lane AND xid = u.xid ORDER BY job FOR UPDATE SKIP LOCKED
+		WHERE queue = u.queue AND lane = u.lane AND xid = u.xid FOR UPDATE SKIP LOCKED
 	) r
 ), gone AS (
 	DELETE FROM offstage.ready WHERE ctid = ANY (ARRAY(SELECT tid FROM late))

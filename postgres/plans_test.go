@@ -40,6 +40,13 @@ func (p *planNode) rows() float64 {
 // for all arguments.
 func (s *stand) effortOf(query string, args ...any) effort {
 	s.Helper()
+	defer s.prepare(query)()
+	return s.effort(args...)
+}
+
+// prepare makes a plan for what effort executes, until it is forgotten.
+func (s *stand) prepare(query string) (forget func()) {
+	s.Helper()
 	ctx := s.Context()
 	for name, value := range settings {
 		if _, err := s.other.Exec(ctx, "SELECT set_config($1, $2, false)", name, value); err != nil {
@@ -49,6 +56,18 @@ func (s *stand) effortOf(query string, args ...any) effort {
 	if _, err := s.other.Prepare(ctx, "explained", s.sql(query)); err != nil {
 		s.Fatal(err)
 	}
+	return func() {
+		s.Helper()
+		if err := s.other.Deallocate(ctx, "explained"); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
+// effort executes what is prepared.
+func (s *stand) effort(args ...any) effort {
+	s.Helper()
+	ctx := s.Context()
 	places := make([]string, len(args))
 	for i := range args {
 		places[i] = fmt.Sprintf("$%d", i+1)
@@ -59,9 +78,6 @@ func (s *stand) effortOf(query string, args ...any) effort {
 		s.Fatal(err)
 	}
 	text, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
-	if err == nil {
-		err = s.other.Deallocate(ctx, "explained")
-	}
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -169,6 +185,26 @@ func TestWhatASnapshotKeepsIsNotSearched(t *testing.T) {
 		if many.pages > few[name].pages+5 { // an index may have grown by a level
 			t.Errorf("with 500 ended claims and jobs more, a %s reads %.0f pages, not %.0f", name, many.pages, few[name].pages)
 		}
+	}
+}
+
+// A plan that was made while a queue was empty, as it mostly is, serves when millions
+// of jobs have gone that a snapshot keeps.
+func TestAPlanForAnEmptyQueueServes(t *testing.T) {
+	s := newStand(t)
+	if _, err := s.other.Exec(t.Context(), s.sql("VACUUM ANALYZE offstage.ready")); err != nil {
+		t.Fatal(err)
+	}
+	defer s.prepare(moveLateSQL)()
+	few := s.effort("{1}", "{11}", "{1}")
+	for range 3000 {
+		s.insert(plain())
+	}
+	if _, err := s.other.Exec(t.Context(), s.sql("DELETE FROM offstage.ready")); err != nil {
+		t.Fatal(err)
+	}
+	if many := s.effort("{1}", "{11}", "{1}"); many.pages > few.pages+5 {
+		t.Errorf("with 3,000 jobs gone, a move of what came late reads %.0f pages, not %.0f", many.pages, few.pages)
 	}
 }
 

@@ -234,6 +234,13 @@ var ofPostgres = []mutant{
 		pkg:  "./postgres", test: "TestAHeartbeatKnowsWhatIsDue",
 	},
 	{
+		name: "PostgreSQL: what came late is looked for among all that has gone",
+		file: "postgres/claim.go",
+		old:  " AND xid = u.xid FOR UPDATE SKIP LOCKED",
+		new:  " AND xid = u.xid ORDER BY job FOR UPDATE SKIP LOCKED",
+		pkg:  "./postgres", test: "TestAPlanForAnEmptyQueueServes",
+	},
+	{
 		name: "PostgreSQL: where one connection was found dead the next is trusted",
 		file: "postgres/conn.go",
 		old:  "\t\t\ttrusting = trustNone\n",
