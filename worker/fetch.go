@@ -129,7 +129,7 @@ func (e *engine) look() {
 func (e *engine) wake() { e.hungry.set() }
 
 // maxFlights is how many claims may be on their way at once: while one is answered
-// the other is carried out, so that a long way to the store costs no time.
+// the other is carried out, so that a long way to the store costs less time.
 const maxFlights = 2
 
 // keepFetching claims jobs for all pools together and starts them, until
@@ -200,9 +200,10 @@ func (e *engine) plan() (s *session, free []int, wait time.Duration) {
 	if left := f.retryAt.Sub(at); left > 0 {
 		return nil, nil, left
 	}
-	// What is new may be taken by the claim that is on its way.
-	first := len(f.flights) == 0
-	news := first && (f.looks.wanted() || !f.nextLook.After(at))
+	if len(f.flights) > 0 {
+		return e.planNext(s, slots, free)
+	}
+	news := f.looks.wanted() || !f.nextLook.After(at)
 	wanted, idle := 0, 0
 	for i, n := range free {
 		if news || f.backlog[i] {
@@ -210,28 +211,48 @@ func (e *engine) plan() (s *session, free []int, wait time.Duration) {
 			idle += e.config.Pools[i].Slots
 		}
 	}
-	enough := min((idle+1)/2, company)
-	switch {
-	case !first && idle == 0:
-		return nil, nil, forever
-	case !first && wanted < enough:
-		e.book.wakeAfter(slots, enough-wanted)
-		return nil, nil, forever
-	case !first:
-		return s, free, 0
-	case wanted == 0:
+	if wanted == 0 {
 		e.book.wakeAfter(slots, 1)
 		if news {
 			return nil, nil, forever
 		}
 		return nil, nil, max(f.nextLook.Sub(at), time.Millisecond)
 	}
+	enough := enoughOf(idle)
 	if left := e.gather(at, wanted >= enough || !writing && waiting == 0); left > 0 {
 		e.book.wakeAfter(slots, max(enough-wanted, 1))
 		return nil, nil, left
 	}
 	return s, free, 0
 }
+
+// planNext is plan while a claim is on its way: another is for many slots of pools
+// with a backlog, or for news to a pool without.
+func (e *engine) planNext(s *session, slots, free []int) (*session, []int, time.Duration) {
+	f := e.fetcher
+	news := f.looks.wanted()
+	wanted, busy := 0, 0
+	for i, n := range free {
+		switch {
+		case f.backlog[i]:
+			wanted += n
+			busy += e.config.Pools[i].Slots
+		case news && n > 0:
+			return s, free, 0
+		}
+	}
+	if busy == 0 {
+		return nil, nil, forever
+	}
+	if more := enoughOf(busy) - wanted; more > 0 {
+		e.book.wakeAfter(slots, more)
+		return nil, nil, forever
+	}
+	return s, free, 0
+}
+
+// enoughOf returns how many freed slots of so many are worth a claim at once.
+func enoughOf(slots int) int { return min((slots+1)/2, company) }
 
 // left returns the free slots of each pool that no claim on its way may fill.
 func (f *fetcher) left(slots []int) []int {

@@ -121,6 +121,45 @@ func TestTwoClaimsAreOnTheirWay(t *testing.T) {
 	})
 }
 
+// However long claims are on their way for a pool with a backlog, a pool with nothing
+// to do waits for no more than one of them when it is told of a job.
+func TestNewsGoesWithTheNextClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const way = 20 * time.Millisecond
+		store := newFar(func(int) time.Duration { return way })
+		r := newRig(t, store, worker.Config{Pools: []worker.Pool{
+			{Name: "high", Queues: []string{"high"}, Slots: 2},
+			{Name: "low", Queues: []string{"low"}, Slots: 40},
+		}})
+		began := make(chan time.Time, 1)
+		worker.Handle(r.worker, func(_ context.Context, job *offstage.Job[task]) error {
+			if job.Queue == "high" {
+				began <- time.Now()
+				return nil
+			}
+			tick(time.Duration(3+job.Args.N%17) * time.Millisecond)
+			return nil
+		})
+		for n := range 6000 {
+			r.enqueue(task{n}, offstage.InQueue("low"))
+		}
+		r.run()
+		tick(time.Second/2 + 5*time.Millisecond)
+		for n := range 50 {
+			asked := time.Now()
+			r.enqueue(task{}, offstage.InQueue("high"))
+			if took := (<-began).Sub(asked); took > 2*way+5*time.Millisecond {
+				t.Errorf("job %d of the idle pool began after %v; a claim takes %v", n, took, way)
+			}
+			tick(time.Duration(n) * time.Millisecond)
+		}
+		if page, err := store.List(t.Context(), offstage.Filter{Queue: "low", State: offstage.Ready, Limit: 1}); err != nil || len(page.Jobs) == 0 {
+			t.Errorf("%d jobs of the other pool are left, %v: the test proves nothing", len(page.Jobs), err)
+		}
+		r.endWell()
+	})
+}
+
 // A claim that was on its way when one brought a suspect is handed back like what
 // came with the suspect.
 func TestAClaimBehindASuspectIsHandedBack(t *testing.T) {

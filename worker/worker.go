@@ -14,6 +14,9 @@
 //	lead       asks for the leadership; the leader promotes, tidies up and prunes
 //	knocks, progress, hooks
 //
+// While a pool has a backlog, a second claim is sent before the first is answered;
+// claims start in the order in which they were sent.
+//
 // # What it promises
 //
 // A job is started only while the process's own lease is valid, and its handler

@@ -276,6 +276,13 @@ var ofEngine = []mutant{
 		pkg:  "./worker", test: "TestTwoClaimsAreOnTheirWay",
 	},
 	{
+		name: "news to an idle pool waits for the claims of a busy one",
+		file: "worker/fetch.go",
+		old:  "\t\tcase news && n > 0:\n",
+		new:  "\t\tcase news && n > 1_000_000:\n",
+		pkg:  "./worker", test: "TestNewsGoesWithTheNextClaim",
+	},
+	{
 		name: "an answered claim lets the one on its way be taken for a stray",
 		file: "worker/book.go",
 		old:  "\tdelete(b.claiming, seq)\n\tif len(attempts) == 0 {",
