@@ -92,7 +92,7 @@ func mustPing(ctx context.Context, idle pgxpool.ShouldPingParams) bool {
 	case trustNone:
 		return true
 	}
-	return idle.IdleDuration > time.Second
+	return idle.IdleDuration > time.Second // as the pool would without us
 }
 
 // send carries a unit out. It tries again what was certainly not carried out and

@@ -188,8 +188,8 @@ func TestWhatASnapshotKeepsIsNotSearched(t *testing.T) {
 	}
 }
 
-// A plan that was made while a queue was empty, as it mostly is, serves when millions
-// of jobs have gone that a snapshot keeps.
+// A plan that was made while a queue was empty, as it mostly is, serves when many
+// jobs have gone that are still in its indexes.
 func TestAPlanForAnEmptyQueueServes(t *testing.T) {
 	s := newStand(t)
 	if _, err := s.other.Exec(t.Context(), s.sql("VACUUM ANALYZE offstage.ready")); err != nil {

@@ -88,7 +88,7 @@ func (a *alarm) begin() {
 	}
 }
 
-// wait returns how long to wait at most after a look: so long, or less seldom while
+// wait returns how long to wait at most after a look: so long, or longer while
 // heartbeats tell what is due.
 func (a *alarm) wait(most time.Duration) time.Duration {
 	a.mu.Lock()

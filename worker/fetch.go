@@ -32,7 +32,8 @@ type fetcher struct {
 	trouble  trouble
 }
 
-// flight is a claim on its way.
+// flight is a claim on its way. What is below answered belongs to the goroutine that
+// asks, until that is closed; the rest to the fetching one.
 type flight struct {
 	session  *session
 	request  offstage.ClaimRequest

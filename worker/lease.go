@@ -31,7 +31,7 @@ type lease struct {
 	lastDown moment        // guarded by mu: the latest of them
 	jumped   moment        // guarded by mu: when the wall clock was found far ahead of the monotonic one; zero: not
 	refused  bool          // guarded by mu: a start was, since the last renewal
-	changed  chan struct{} // guarded by mu: closed and replaced when the lease is lost, or renewed after that
+	changed  chan struct{} // guarded by mu: closed and replaced when the lease is lost, or renewed after a start was refused
 }
 
 func newLease(config Config, clock func() moment) *lease {
