@@ -109,9 +109,11 @@ const pragmas = "_pragma=busy_timeout(5000)&_pragma=synchronous(full)&_pragma=wa
 
 // settings are what a purpose adds to them. The writer's cache is small on purpose:
 // SQLite walks through all of it at the commit of a transaction that has put pages
-// of an index into another order, and what it does not hold, the system does.
+// of an index into another order, and what it does not hold, the system does. Only
+// pages that a transaction has changed may take twice as much before they are
+// written early.
 var settings = map[purpose]string{
-	forWriting:     "&_pragma=journal_mode(wal)&_pragma=cache_size(-4000)",
+	forWriting:     "&_pragma=journal_mode(wal)&_pragma=cache_size(-2000)&_pragma=cache_spill(1000)",
 	forReading:     "&_pragma=query_only(1)&_pragma=cache_size(-8000)",
 	forCheckpoints: "",
 	forApplication: "&_txlock=immediate",

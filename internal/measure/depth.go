@@ -13,11 +13,13 @@ import (
 )
 
 // How the depth of a queue is measured: rounds on a shallow and a deep one in
-// turn, so that the machine's moods strike both alike.
+// turn, so that the machine's moods strike both alike. A turn is some rounds, for
+// the first one finds the processor's caches full of the other queue.
 const (
 	shallowJobs = 1000
 	deepJobs    = 1_000_000
-	depthRounds = 300
+	queueTurns  = 30
+	turnRounds  = 10
 	claimBatch  = 100
 )
 
@@ -40,14 +42,8 @@ func measureDepth(ctx context.Context, g *ground, out *report) (err error) {
 	if err := errors.Join(shallow.fill(ctx, shallowJobs, out), deep.fill(ctx, deepJobs, out)); err != nil {
 		return err
 	}
-	for n := range depthRounds {
-		first, second := shallow, deep
-		if n%2 == 1 {
-			first, second = deep, shallow
-		}
-		if err := errors.Join(first.round(ctx), second.round(ctx)); err != nil {
-			return err
-		}
+	if err := takeTurns(ctx, shallow, deep); err != nil {
+		return err
 	}
 	compare(out, "enqueue one", shallow.enqueue, deep.enqueue)
 	compare(out, "enqueue 180 at once", shallow.many, deep.many)
@@ -106,6 +102,26 @@ func (q *queueOf) published(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// takeTurns makes as many rounds on the one as on the other.
+func takeTurns(ctx context.Context, one, other *queueOf) error {
+	for range queueTurns {
+		if err := errors.Join(one.turn(ctx), other.turn(ctx)); err != nil {
+			return err
+		}
+		one, other = other, one
+	}
+	return nil
+}
+
+func (q *queueOf) turn(ctx context.Context) error {
+	for range turnRounds {
+		if err := q.round(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // round makes every call some times, and leaves the queue as deep as it was.

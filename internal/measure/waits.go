@@ -137,14 +137,8 @@ func compareClaims(ctx context.Context, g *ground, out *report) (err error) {
 			return err
 		}
 	}
-	for n := range depthRounds {
-		first, second := bare, full
-		if n%2 == 1 {
-			first, second = full, bare
-		}
-		if err := errors.Join(first.round(ctx), second.round(ctx)); err != nil {
-			return err
-		}
+	if err := takeTurns(ctx, bare, full); err != nil {
+		return err
 	}
 	out.say("fetch and finish 100, nobody waits", "%s", spread(bare.fetch))
 	out.say(fmt.Sprintf("the same, %d wait", waiters), "%s", spread(full.fetch))
