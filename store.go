@@ -482,9 +482,14 @@ type Herald interface {
 // News says what a Waker's call is about.
 type News uint8
 
+// Soon is how near a job's time must be for its enqueue, or its change, to be told
+// as [NewsAny] while a worker is asleep: the promoter of one that is alone learns of
+// what is due later early enough by its heartbeats.
+const Soon = 3 * time.Second
+
 // The kinds of news.
 const (
-	NewsAny    News = iota // something changed
+	NewsAny    News = iota // something changed, or will soon
 	NewsReady              // jobs may be ready
 	NewsCancel             // a running job is to be cancelled
 )

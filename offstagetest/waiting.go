@@ -100,6 +100,9 @@ func (s *Store) makeDue(j *job, state offstage.State, at, now time.Time) {
 	s.lastArrival++
 	j.state, j.arrival, j.waits = state, s.lastArrival, ""
 	heap.Push(&s.due, place{job: j.ID, arrival: j.arrival, at: at})
+	if at.Sub(now) <= offstage.Soon {
+		s.tell(offstage.NewsAny)
+	}
 }
 
 // makeBlocked lets a job wait for something other than time.

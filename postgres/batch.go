@@ -145,7 +145,7 @@ func (st *staging) publish(ctx context.Context) (int64, error) {
 			break
 		}
 	}
-	s.knocker.ring()
+	s.knocker.ringSoon() // for any of them
 	return st.count, nil
 }
 

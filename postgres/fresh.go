@@ -120,7 +120,7 @@ func (s *Store) insertShared(ctx context.Context, rows []row) ([]offstage.Insert
 		}
 		if b.settled {
 			if !b.inserted.Existed {
-				s.knocker.ring()
+				s.knocker.ringFor(rows)
 			}
 			return []offstage.Inserted{b.inserted}, nil
 		}

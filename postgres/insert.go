@@ -29,6 +29,18 @@ type row struct {
 
 func (r *row) due() bool { return r.delay <= 0 && r.at == "" }
 
+// wait returns about how long until the job is due.
+func (r *row) wait() time.Duration {
+	if r.at == "" {
+		return r.delay
+	}
+	at, err := time.Parse(timeFormat, r.at)
+	if err != nil {
+		return 0 // the server will say what is wrong with it
+	}
+	return time.Until(at)
+}
+
 // largeCall is how many jobs a call must bring to be sent alone, beside the
 // groups: it pays for its own commit.
 const largeCall = 500
@@ -57,7 +69,7 @@ func (s *Store) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstage.
 	if err != nil {
 		return nil, err
 	}
-	s.knocker.ring()
+	s.knocker.ringFor(rows)
 	inserted := make([]offstage.Inserted, len(rows))
 	for i := range rows {
 		inserted[i].ID = offstage.ID(rows[i].id)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/offstagehq/offstage"
 )
 
 // knocker tells sleeping workers, after a commit, that there is something to do,
@@ -15,6 +17,7 @@ import (
 type knocker struct {
 	store *Store
 	ready atomic.Bool // jobs became ready
+	soon  atomic.Bool // jobs will be soon
 	ended atomic.Bool // jobs ended
 	bell  chan struct{}
 	over  chan struct{} // closed by stop
@@ -39,6 +42,34 @@ func (k *knocker) stop() { close(k.over) }
 
 // ring asks for a knock, since jobs became ready.
 func (k *knocker) ring() { k.due(&k.ready) }
+
+// ringSoon asks for a knock, since jobs will be due soon, if they are not yet.
+func (k *knocker) ringSoon() { k.due(&k.soon) }
+
+// ringFor asks for a knock for new jobs, if anybody has to be told of them.
+func (k *knocker) ringFor(rows []row) {
+	switch newsOf(rows) {
+	case payloadAny:
+		k.ringSoon()
+	case payloadReady:
+		k.ring()
+	}
+}
+
+// newsOf returns what there is to tell of new jobs, "" for nothing: whoever promotes
+// must hear of those that will be due before it looks by itself.
+func newsOf(rows []row) string {
+	news := ""
+	for i := range rows {
+		switch at := rows[i].wait(); {
+		case at <= 0 && news == "":
+			news = payloadReady
+		case at > 0 && at <= offstage.Soon:
+			return payloadAny
+		}
+	}
+	return news
+}
 
 // ringEnded asks for a knock, since jobs ended.
 func (k *knocker) ringEnded() { k.due(&k.ended) }
@@ -81,17 +112,21 @@ func (k *knocker) run() {
 func (k *knocker) knock() (heard bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), knockLimit)
 	defer cancel()
-	ready, ended := k.ready.Swap(false), k.ended.Swap(false)
-	if !ready && !ended {
+	ready, soon, ended := k.ready.Swap(false), k.soon.Swap(false), k.ended.Swap(false)
+	if !ready && !soon && !ended {
 		return true // the knock before has told it
+	}
+	news := payloadReady
+	if soon {
+		news = payloadAny
 	}
 	note := func(tag pgconn.CommandTag) error {
 		heard = heard || tag.RowsAffected() > 0
 		return nil
 	}
 	_, err := k.store.work.try(ctx, unit{build: func(b *pgx.Batch) {
-		if ready {
-			b.Queue(k.store.sql(knockSQL), k.store.schema, payloadReady).Exec(note)
+		if ready || soon {
+			b.Queue(k.store.sql(knockSQL), k.store.schema, news).Exec(note)
 		}
 		if ended {
 			b.Queue(k.store.sql(tellEndedSQL), k.store.schema, payloadEnded).Exec(note)

@@ -37,6 +37,9 @@ func (s *Store) Apply(ctx context.Context, change offstage.Change) (state offsta
 	if op.readied {
 		s.knocker.ring()
 	}
+	if op.soon {
+		s.knocker.ringSoon()
+	}
 	if change.Verb == offstage.VerbDelete || state.Terminal() {
 		s.knocker.ringEnded()
 	}
@@ -51,6 +54,7 @@ type operation struct {
 	job     int64
 	key     []byte // the job's unique key; nil: none
 	readied bool   // a job became ready
+	soon    bool   // a job will be
 }
 
 // refuse is the answer where the job's state does not allow the change.
@@ -307,9 +311,11 @@ func (s *Store) reschedule(ctx context.Context, op *operation) (offstage.State, 
 		return 0, err
 	}
 	var at any
+	wait := max(op.Delay, 0)
 	if !op.RunAt.IsZero() {
-		at = op.RunAt
+		at, wait = op.RunAt, time.Until(op.RunAt)
 	}
+	op.soon = wait <= offstage.Soon
 	var due bool
 	var runAt time.Time
 	if _, err := op.session.one(ctx, s.sql(setTimeSQL), []any{s.now(), op.job, at, max(op.Delay, 0).Microseconds()}, &runAt, &due); err != nil {

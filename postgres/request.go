@@ -42,7 +42,7 @@ func (s *Store) InsertFlow(ctx context.Context, job offstage.NewJob) (inserted o
 	if err != nil {
 		return offstage.Inserted{}, err
 	}
-	s.knocker.ring()
+	s.knocker.ringFor(rows)
 	return inserted, nil
 }
 
@@ -57,7 +57,7 @@ func (t *txStore) InsertFlow(ctx context.Context, job offstage.NewJob) (inserted
 	if err != nil {
 		return inserted, foreign(ctx, op, err)
 	}
-	if inserted, err = t.store.insertFlow(ctx, t.tx, rows, job.Request, t.announcement()); err != nil {
+	if inserted, err = t.store.insertFlow(ctx, t.tx, rows, job.Request, t.announcement(newsOf(rows))...); err != nil {
 		return offstage.Inserted{}, foreign(ctx, op, err)
 	}
 	return inserted, nil

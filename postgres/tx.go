@@ -62,15 +62,19 @@ func (t *txStore) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstag
 	if err != nil {
 		return nil, foreign(ctx, op, err)
 	}
-	inserted, err := t.store.insertIn(ctx, t.tx, rows, t.announcement())
+	inserted, err := t.store.insertIn(ctx, t.tx, rows, t.announcement(newsOf(rows))...)
 	if err != nil {
 		return nil, foreign(ctx, op, err)
 	}
 	return inserted, nil
 }
 
-func (t *txStore) announcement() statement {
-	return statement{t.store.sql(announceSQL), []any{t.store.schema, payloadReady}}
+// announcement tells others of what the transaction brings, "" for nothing.
+func (t *txStore) announcement(news string) []statement {
+	if news == "" {
+		return nil
+	}
+	return []statement{{t.store.sql(announceSQL), []any{t.store.schema, news}}}
 }
 
 // foreign is fault in a caller's transaction: without the store's tables, it is
@@ -149,7 +153,7 @@ func (t *txStore) afterwards(ctx context.Context, r offstage.Result) error {
 		if woken, err := t.store.wake(ctx, t.tx, offstage.EndKey(r.Job)); err != nil {
 			return err
 		} else if woken > 0 {
-			if err := t.tx.send(ctx, t.announcement()); err != nil {
+			if err := t.tx.send(ctx, t.announcement(payloadReady)...); err != nil {
 				return err
 			}
 		}
@@ -166,5 +170,5 @@ func (t *txStore) afterwards(ctx context.Context, r offstage.Result) error {
 	if err != nil || !found {
 		return err
 	}
-	return t.tx.send(ctx, t.announcement())
+	return t.tx.send(ctx, t.announcement(payloadReady)...)
 }

@@ -40,7 +40,7 @@ func (s *Store) insertUnique(ctx context.Context, rows []row) (inserted []offsta
 	if err != nil {
 		return nil, err
 	}
-	s.knocker.ring()
+	s.knocker.ringFor(rows)
 	return inserted, nil
 }
 

@@ -185,7 +185,7 @@ func (t *txStore) Signal(ctx context.Context, name string, payload []byte) (repo
 	}
 	report, err = t.store.signal(ctx, t.tx, name, payload)
 	if err == nil && report.Woken > 0 {
-		err = t.tx.send(ctx, t.announcement())
+		err = t.tx.send(ctx, t.announcement(payloadReady)...)
 	}
 	return report, foreign(ctx, op, err)
 }

@@ -9,6 +9,7 @@ import (
 
 var wakeCases = []Case{
 	{"wake/watch", "Watch says when it has begun, calls wake when jobs become ready, and returns without an error when ctx ends.", watchReady},
+	{"wake/soon", "Watch tells, as NewsAny, of a job that becomes due within Soon: whoever promotes is to look sooner than it knows.", watchSoon},
 	{"wake/cancel", "Watch tells of a running job that is to be cancelled.", watchCancel},
 	{"wake/ends", "WatchEnds says when it has begun, tells of each job that ends by a result, a cancel or a delete, or in a caller's transaction once Ended has been asked, and returns without an error when ctx ends.", watchEnds},
 }
@@ -54,6 +55,47 @@ func watchReady(r *rig) {
 	t.insert(echo())
 	r.must(t.commit(), "commit")
 	<-news
+	stop()
+}
+
+func watchSoon(r *rig) {
+	far := r.insert(echoAfter(time.Hour))[0]
+	news, stop := r.watch()
+	ways := []struct {
+		name string
+		do   func()
+	}{
+		{"a delay", func() { r.insert(echoAfter(offstage.Soon)) }},
+		{"a delay beside one that is due", func() { r.insert(echo(), echoAfter(time.Second)) }},
+		{"a unique job", func() {
+			job := uniqueEcho(offstage.Skip, "soon")
+			job.Delay = time.Second
+			r.insert(job)
+		}},
+		{"a time of quiet", func() {
+			job := uniqueEcho(offstage.Debounce, "quiet")
+			job.Unique.Wait = time.Second
+			r.insert(job)
+		}},
+		{"a transaction", func() {
+			t := r.begin()
+			t.insert(echoAfter(time.Second))
+			r.must(t.commit(), "commit")
+		}},
+		{"a change", func() { r.apply(offstage.Change{Verb: offstage.VerbReschedule, Job: far, Delay: time.Second}) }},
+	}
+	for _, way := range ways {
+		r.Log(way.name)
+		for len(news) > 0 {
+			<-news
+		}
+		way.do()
+		for n := range news {
+			if n == offstage.NewsAny {
+				break
+			}
+		}
+	}
 	stop()
 }
 
