@@ -53,7 +53,7 @@ func (s *Store) Chore(ctx context.Context, term int64, chore offstage.Chore, lim
 // findsSQL finds a row if there may be something to do for a chore.
 var findsSQL = map[offstage.Chore]string{
 	offstage.Publish: `SELECT FROM offstage.batch`,
-	offstage.Unblock: `SELECT FROM offstage.parked`,
+	offstage.Unblock: `SELECT FROM offstage.parked WHERE reason IN ('kind unknown', 'kind paused')`,
 	offstage.Sweep:   `SELECT FROM offstage.cancel`,
 }
 
@@ -122,7 +122,7 @@ const (
 	dropCancelsSQL = `WITH done AS (
 	SELECT c.job FROM offstage.cancel c
 	LEFT JOIN LATERAL (SELECT next FROM offstage.attempt a WHERE a.job = c.job ORDER BY run DESC LIMIT 1) a ON true
-	WHERE a.next IN (6, 7, 8) OR NOT EXISTS (SELECT FROM offstage.job j WHERE j.id = c.job)
+	WHERE a.next IN (6, 7, 8) OR NOT EXISTS (SELECT FROM offstage.job j WHERE j.id = c.job OFFSET 0)
 	ORDER BY c.job LIMIT $1::int
 ), dropped AS (
 	DELETE FROM offstage.cancel c USING done d WHERE c.job = d.job RETURNING c.job
@@ -130,9 +130,9 @@ const (
 SELECT count(*) FROM dropped`
 	// cancelsWaitingSQL finds up to $1 jobs with a cancel that wait all the same.
 	cancelsWaitingSQL = `SELECT c.job FROM offstage.cancel c
-WHERE EXISTS (SELECT FROM offstage.ready r WHERE r.job = c.job)
-	OR EXISTS (SELECT FROM offstage.scheduled s WHERE s.job = c.job)
-	OR EXISTS (SELECT FROM offstage.parked p WHERE p.job = c.job)
+WHERE EXISTS (SELECT FROM offstage.ready r WHERE r.job = c.job OFFSET 0)
+	OR EXISTS (SELECT FROM offstage.scheduled s WHERE s.job = c.job OFFSET 0)
+	OR EXISTS (SELECT FROM offstage.parked p WHERE p.kind = (SELECT kind FROM offstage.job WHERE id = c.job) AND p.job = c.job OFFSET 0)
 ORDER BY c.job LIMIT $1::int`
 )
 

@@ -23,6 +23,13 @@ const callTimeout = 35 * time.Second
 // indexes that they use, at any size: a plan made while a table was empty (a
 // sequential scan, a sort) must not be kept for when it is full. Generic plans
 // save planning, which would cost as much as the work.
+//
+// What is looked up row by row stands in a subquery with OFFSET 0, which the planner
+// leaves as it is. A join or an EXISTS it may turn into a walk through all of an index,
+// which costs the same while nothing is in it. For the same reason parked rows are
+// looked up by kind and job: for a job alone it may take the index on both. Rows that
+// are to be changed are found by their keys, or by their ctid where they are never
+// updated, as those by which jobs wait: the next version of a row has another ctid.
 var settings = map[string]string{
 	"client_encoding":                     "UTF8",
 	"default_transaction_isolation":       "read committed",

@@ -63,7 +63,7 @@ const readySQL = `(EXISTS (
 		SELECT FROM offstage.ready r
 		WHERE r.queue = h.queue AND (r.lane, r.xid, r.job) > (h.first, h.xid, h.job) AND r.lane <= h.last LIMIT 1
 	) r WHERE h.queue = q.id
-) OR q.id <> ALL ($3::int[]) AND EXISTS (SELECT FROM offstage.ready r WHERE r.queue = q.id))`
+) OR q.id <> ALL ($3::int[]) AND EXISTS (SELECT FROM offstage.ready r WHERE r.queue = q.id OFFSET 0))`
 
 // quietSQL finds a row if there is a scheduled job or a queue to be counted.
 const quietSQL = `SELECT FROM offstage.scheduled UNION ALL (SELECT FROM offstage.queue q LEFT JOIN offstage.queue_stat s ON s.queue = q.id

@@ -345,8 +345,10 @@ func (s *Store) verdicts(ctx context.Context, f *flush) ([]offstage.Verdict, err
 // earlierSQL finds attempts of worker $1 by job $2, run $3 and claim $4, except
 // those that a rescue ended for it.
 const earlierSQL = `SELECT a.job, a.run, a.seq, a.next FROM unnest($2::bigint[], $3::int[], $4::bigint[]) u (job, run, seq)
-JOIN offstage.attempt a ON a.job = u.job AND a.run = u.run AND a.seq = u.seq
-WHERE a.worker = $1::bigint AND a.outcome <> 7`
+CROSS JOIN LATERAL (
+	SELECT job, run, seq, next FROM offstage.attempt
+	WHERE job = u.job AND run = u.run AND seq = u.seq AND worker = $1::bigint AND outcome <> 7 OFFSET 0
+) a`
 
 type earlierKey struct {
 	runKey

@@ -23,21 +23,21 @@ const laterSQL = `INSERT INTO offstage.scheduled (run_at, job, queue, priority, 
 SELECT coalesce($1::timestamptz, statement_timestamp()) + u.wait * interval '1 microsecond',
 	j.id, j.queue, j.priority, u.retry <> 0, u.run + 1, u.errors, u.lost
 FROM unnest($2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[]) u (job, wait, retry, run, errors, lost)
-JOIN offstage.job j ON j.id = u.job`
+CROSS JOIN LATERAL (SELECT id, queue, priority FROM offstage.job WHERE id = u.job OFFSET 0) j`
 
 // againSQL makes ready rows for jobs $2, in band $3; $4 run that ended, $5
 // errors, $6 lost.
 const againSQL = `INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
 SELECT j.queue, j.priority * 2 + u.band, j.id, coalesce($1::timestamptz, statement_timestamp()), u.run + 1, u.errors, u.lost
 FROM unnest($2::bigint[], $3::smallint[], $4::int[], $5::int[], $6::int[]) u (job, band, run, errors, lost)
-JOIN offstage.job j ON j.id = u.job`
+CROSS JOIN LATERAL (SELECT id, queue, priority FROM offstage.job WHERE id = u.job OFFSET 0) j`
 
 // parkSQL makes parked rows for jobs $1, which wait for $2; $3 run that ended,
 // $4 errors, $5 lost.
 const parkSQL = `INSERT INTO offstage.parked (job, kind, queue, priority, run, errors, lost, reason)
 SELECT j.id, j.kind, j.queue, j.priority, u.run + 1, u.errors, u.lost, u.reason
 FROM unnest($1::bigint[], $2::text[], $3::int[], $4::int[], $5::int[]) u (job, reason, run, errors, lost)
-JOIN offstage.job j ON j.id = u.job`
+CROSS JOIN LATERAL (SELECT id, kind, queue, priority FROM offstage.job WHERE id = u.job OFFSET 0) j`
 
 // queueFollowUps queues what follows from the results that counted.
 func (s *Store) queueFollowUps(b *pgx.Batch, f *flush) {
@@ -118,7 +118,7 @@ FROM (
 	FROM offstage.claim o LEFT JOIN LATERAL (
 		SELECT u.job, coalesce(u.run, 1) AS run, coalesce(u.errors, 0) AS errors, coalesce(u.lost, 0) AS lost
 		FROM unnest(o.jobs, o.runs, o.errors, o.lost) u (job, run, errors, lost)
-		WHERE NOT EXISTS (SELECT FROM offstage.attempt a WHERE a.job = u.job AND a.run = coalesce(u.run, 1))
+		WHERE NOT EXISTS (SELECT FROM offstage.attempt a WHERE a.job = u.job AND a.run = coalesce(u.run, 1) OFFSET 0)
 	) h ON true
 	WHERE o.worker = $1::bigint AND o.seq = ANY ($2::bigint[])
 	GROUP BY o.seq

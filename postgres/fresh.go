@@ -22,7 +22,7 @@ CROSS JOIN (
 	SELECT decode(k.hex, 'hex') AS key, k.job, k.period, k.nr
 	FROM unnest($2::text[], $3::bigint[], $4::bigint[]) WITH ORDINALITY k (hex, job, period, nr)
 ) u
-WHERE NOT EXISTS (SELECT FROM offstage.uniq q WHERE q.key = u.key)
+WHERE NOT EXISTS (SELECT FROM offstage.uniq q WHERE q.key = u.key OFFSET 0)
 ORDER BY u.key, u.nr
 ON CONFLICT (key) DO NOTHING`
 
@@ -39,7 +39,7 @@ const insertTakenSQL = `WITH u AS MATERIALIZED (
 	CROSS JOIN unnest($3::bigint[], $4::int[], $5::int[], $6::smallint[], $7::int[], $8::bigint[], $9::text[], $10::text[],
 		$11::bigint[], $12::timestamptz[], $13::smallint[], $14::text[])
 		AS n (id, kind, queue, priority, max_attempts, timeout, args, extra, delay, at, mode, hex)
-	JOIN offstage.uniq q ON q.key = decode(n.hex, 'hex')
+	CROSS JOIN LATERAL (SELECT key, job, live, until FROM offstage.uniq WHERE key = decode(n.hex, 'hex') OFFSET 0) q
 ), j AS (
 	INSERT INTO offstage.job (id, created_at, run_at, timeout, nonce, kind, queue, max_attempts, priority, args, extra, uniq_mode, uniq_key)
 	SELECT u.id, u.now, coalesce(u.at, u.now + coalesce(u.delay, ($11::bigint[])[1]) * interval '1 microsecond'), ` + newFacts + `,

@@ -36,17 +36,17 @@ SELECT j.id, j.kind, j.queue, j.priority, j.args, j.max_attempts, j.timeout, j.c
 	EXISTS (SELECT FROM offstage.cancel c WHERE c.job = j.id),
 	o.run, o.done, o.total, o.message, o.at
 FROM unnest($2::bigint[]) WITH ORDINALITY u (id, nr)
-JOIN offstage.job j ON j.id = u.id
-LEFT JOIN offstage.ready r ON r.job = j.id
-LEFT JOIN offstage.scheduled s ON s.job = j.id
-LEFT JOIN offstage.parked p ON p.job = j.id
+CROSS JOIN LATERAL (SELECT * FROM offstage.job WHERE id = u.id OFFSET 0) j
+LEFT JOIN LATERAL (SELECT * FROM offstage.ready WHERE job = j.id OFFSET 0) r ON true
+LEFT JOIN LATERAL (SELECT * FROM offstage.scheduled WHERE job = j.id OFFSET 0) s ON true
+LEFT JOIN LATERAL (SELECT * FROM offstage.parked WHERE kind = j.kind AND job = j.id OFFSET 0) p ON true
 LEFT JOIN LATERAL (` + stagedSQL + `) g ON true
 LEFT JOIN LATERAL (SELECT * FROM offstage.attempt WHERE job = j.id ORDER BY run DESC LIMIT 1) a ON true
 LEFT JOIN LATERAL (
 	SELECT workers[n] AS worker, ats[n] AS at, runs[n] AS run, errors[n] AS errors, losts[n] AS lost
 	FROM (SELECT *, width_bucket(j.id, jobs) AS n FROM held OFFSET 0) f WHERE jobs[n] = j.id AND runs[n] > coalesce(a.run, 0)
 ) h ON true
-LEFT JOIN offstage.progress o ON o.job = j.id
+LEFT JOIN LATERAL (SELECT * FROM offstage.progress WHERE job = j.id OFFSET 0) o ON true
 WHERE g.published IS NOT FALSE
 ORDER BY u.nr`
 
@@ -247,7 +247,7 @@ func rawOf(text *string) json.RawMessage {
 // endedSQL finds those of jobs $1 that have ended, or do not exist.
 const endedSQL = `SELECT u.id, CASE WHEN j.id IS NULL THEN 0 ELSE a.next END, coalesce(a.error, ''), a.result
 FROM unnest($1::bigint[]) WITH ORDINALITY u (id, nr)
-LEFT JOIN offstage.job j ON j.id = u.id
+LEFT JOIN LATERAL (SELECT id FROM offstage.job WHERE id = u.id OFFSET 0) j ON true
 LEFT JOIN LATERAL (SELECT next, error, result FROM offstage.attempt WHERE job = u.id ORDER BY run DESC LIMIT 1) a ON j.id IS NOT NULL
 WHERE j.id IS NULL OR a.next IN (6, 7, 8) ORDER BY u.nr`
 
@@ -282,8 +282,8 @@ FROM offstage.queue q LEFT JOIN offstage.queue_stat s ON s.queue = q.id ORDER BY
 	// runningSQL counts what claims hold, by worker and queue.
 	runningSQL = `SELECT c.worker, j.queue, count(*)
 FROM offstage.claim c CROSS JOIN LATERAL unnest(c.jobs, c.runs) h (job, run)
-JOIN offstage.job j ON j.id = h.job
-WHERE NOT EXISTS (SELECT FROM offstage.attempt a WHERE a.job = h.job AND a.run = coalesce(h.run, 1))
+CROSS JOIN LATERAL (SELECT queue FROM offstage.job WHERE id = h.job OFFSET 0) j
+WHERE NOT EXISTS (SELECT FROM offstage.attempt a WHERE a.job = h.job AND a.run = coalesce(h.run, 1) OFFSET 0)
 GROUP BY c.worker, j.queue`
 	// workersSQL reads the living workers, and who leads.
 	workersSQL = `SELECT w.id, w.info, w.started_at, EXISTS (

@@ -114,7 +114,7 @@ const (
 	)
 FROM offstage.claim c CROSS JOIN LATERAL unnest(c.jobs, c.runs, c.errors, c.lost) WITH ORDINALITY h (job, run, errors, lost, nr)
 WHERE c.worker = $1::bigint AND ($3::bigint = 0 OR h.job = $3::bigint)
-	AND NOT EXISTS (SELECT FROM offstage.attempt a WHERE a.job = h.job AND a.run = coalesce(h.run, 1))
+	AND NOT EXISTS (SELECT FROM offstage.attempt a WHERE a.job = h.job AND a.run = coalesce(h.run, 1) OFFSET 0)
 ORDER BY c.seq, h.nr LIMIT $2::int`
 )
 
@@ -186,7 +186,7 @@ const endLostSQL = `WITH ended AS (
 		SELECT n.seq, n.job, n.run, n.errors,
 			CASE WHEN p.stepped THEN 1 ELSE n.lost END AS lost, CASE WHEN p.stepped THEN 7 ELSE n.outcome END AS outcome
 		FROM unnest($3::bigint[], $4::bigint[], $5::int[], $6::int[], $7::int[], $10::smallint[]) n (seq, job, run, errors, lost, outcome)
-		CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM offstage.step p WHERE p.job = n.job AND p.run = n.run) AS stepped) p
+		CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM offstage.step p WHERE p.job = n.job AND p.run = n.run OFFSET 0) AS stepped) p
 	) u
 	JOIN offstage.claim c ON c.worker = $2::bigint AND c.seq = u.seq
 	ORDER BY u.job, u.run
@@ -194,11 +194,12 @@ const endLostSQL = `WITH ended AS (
 ), again AS (
 	INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
 	SELECT j.queue, j.priority * 2, j.id, e.finished_at, e.run + 1, e.errors, e.lost
-	FROM ended e JOIN offstage.job j ON j.id = e.job WHERE e.next = 2
+	FROM ended e CROSS JOIN LATERAL (SELECT id, queue, priority FROM offstage.job WHERE id = e.job OFFSET 0) j WHERE e.next = 2
 ), dropped AS (
 	DELETE FROM offstage.cancel x USING ended e WHERE x.job = e.job AND e.next <> 2
 )
-SELECT e.job, e.next <> 2, CASE WHEN e.next <> 2 THEN j.uniq_key END FROM ended e LEFT JOIN offstage.job j ON j.id = e.job`
+SELECT e.job, e.next <> 2, CASE WHEN e.next <> 2 THEN j.uniq_key END
+FROM ended e LEFT JOIN LATERAL (SELECT uniq_key FROM offstage.job WHERE id = e.job OFFSET 0) j ON true`
 
 // endLost records the ends, and returns the unique keys to free, the keys of the
 // ends of jobs, and how many runs it ended.
@@ -259,7 +260,7 @@ const (
 	// dropEndedClaimsSQL deletes the claims of worker $1 all of whose runs have ended.
 	dropEndedClaimsSQL = `DELETE FROM offstage.claim c WHERE c.worker = $1::bigint AND NOT EXISTS (
 	SELECT FROM unnest(c.jobs, c.runs) h (job, run)
-	WHERE NOT EXISTS (SELECT FROM offstage.attempt a WHERE a.job = h.job AND a.run = coalesce(h.run, 1))
+	WHERE NOT EXISTS (SELECT FROM offstage.attempt a WHERE a.job = h.job AND a.run = coalesce(h.run, 1) OFFSET 0)
 )`
 	claimsLeftSQL = `SELECT EXISTS (SELECT FROM offstage.claim WHERE worker = $1::bigint)`
 )

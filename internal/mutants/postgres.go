@@ -117,8 +117,8 @@ var ofPostgres = []mutant{
 	{
 		name: "PostgreSQL: a completion whose answer was lost is refused",
 		file: "postgres/finish.go",
-		old:  "WHERE a.worker = $1::bigint AND a.outcome <> 7`",
-		new:  "WHERE a.worker = $1::bigint AND a.outcome = 7`",
+		old:  "AND worker = $1::bigint AND outcome <> 7 OFFSET",
+		new:  "AND worker = $1::bigint AND outcome = 7 OFFSET",
 		pkg:  "./postgres", test: "TestACompletionWhoseAnswerIsLostCounts",
 	},
 	{
