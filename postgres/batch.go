@@ -187,7 +187,7 @@ SELECT id, (SELECT count(*) FROM page) FROM b`
 
 // dropMovedSQL deletes published batches of which nothing is left.
 const dropMovedSQL = `DELETE FROM offstage.batch b WHERE (b.published OR b.abandoned)
-	AND NOT EXISTS (SELECT FROM offstage.staged s WHERE s.batch = b.id)`
+	AND NOT EXISTS (SELECT FROM offstage.staged s WHERE s.batch = b.id OFFSET 0)`
 
 // noTerm stands for work that needs no leadership.
 const noTerm = -1
@@ -224,7 +224,7 @@ const (
 ), gone AS (
 	DELETE FROM offstage.staged WHERE ctid = ANY (ARRAY(SELECT tid FROM page)) RETURNING job
 ), jobs AS (
-	DELETE FROM offstage.job j USING gone WHERE j.id = gone.job
+	DELETE FROM offstage.job WHERE id = ANY (ARRAY(SELECT job FROM gone))
 )
 SELECT count(*) FROM gone`
 )

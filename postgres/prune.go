@@ -56,24 +56,25 @@ const (
 	// pruneSQL deletes those of jobs $2 that still may go, unless an open claim
 	// names them: their attempts are its fence.
 	pruneSQL = `WITH old AS MATERIALIZED (
-	SELECT j.id FROM unnest($2::bigint[]) u (id) JOIN offstage.job j ON j.id = u.id
+	SELECT j.id FROM unnest($2::bigint[]) u (id)
+	CROSS JOIN LATERAL (SELECT id, kind FROM offstage.job WHERE id = u.id OFFSET 0) j
 	JOIN offstage.kind k ON k.id = j.kind CROSS JOIN ` + latestSQL + `
 	WHERE a.next IN (6, 7, 8) AND ` + keepSQL + `
 		AND j.id NOT IN (SELECT unnest(jobs) FROM offstage.claim)
 ), attempts AS (
-	DELETE FROM offstage.attempt t USING old WHERE t.job = old.id
+	DELETE FROM offstage.attempt WHERE job = ANY (ARRAY(SELECT id FROM old))
 ), progress AS (
-	DELETE FROM offstage.progress t USING old WHERE t.job = old.id
+	DELETE FROM offstage.progress WHERE job = ANY (ARRAY(SELECT id FROM old))
 ), cancels AS (
-	DELETE FROM offstage.cancel t USING old WHERE t.job = old.id
+	DELETE FROM offstage.cancel WHERE job = ANY (ARRAY(SELECT id FROM old))
 ), steps AS (
-	DELETE FROM offstage.step t USING old WHERE t.job = old.id
+	DELETE FROM offstage.step WHERE job = ANY (ARRAY(SELECT id FROM old))
 ), waits AS (
-	DELETE FROM offstage.wait t USING old WHERE t.job = old.id
+	DELETE FROM offstage.wait WHERE job = ANY (ARRAY(SELECT id FROM old))
 ), epochs AS (
-	DELETE FROM offstage.epoch t USING old WHERE t.job = old.id
+	DELETE FROM offstage.epoch WHERE job = ANY (ARRAY(SELECT id FROM old))
 ), jobs AS (
-	DELETE FROM offstage.job t USING old WHERE t.id = old.id RETURNING t.id
+	DELETE FROM offstage.job WHERE id = ANY (ARRAY(SELECT id FROM old)) RETURNING id
 )
 SELECT count(*) FROM jobs`
 	// pruneOrphansSQL deletes attempts of jobs that were deleted while a claim
@@ -82,7 +83,7 @@ SELECT count(*) FROM jobs`
 	pruneOrphansSQL = `WITH gone AS (
 	DELETE FROM offstage.attempt a WHERE a.job > $1::bigint
 		AND a.job < coalesce((SELECT id FROM offstage.job WHERE id > $2::bigint ORDER BY id LIMIT 1), 9223372036854775807)
-		AND NOT EXISTS (SELECT FROM offstage.job j WHERE j.id = a.job)
+		AND NOT EXISTS (SELECT FROM offstage.job j WHERE j.id = a.job OFFSET 0)
 		AND a.job NOT IN (SELECT unnest(jobs) FROM offstage.claim) RETURNING a.job
 )
 SELECT count(*) FROM gone`

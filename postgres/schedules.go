@@ -216,7 +216,7 @@ func ticksOf(plans []*plan) []tickAt {
 
 // hasTicksSQL finds those of the ticks $2 of schedules $1 that are recorded.
 const hasTicksSQL = `SELECT DISTINCT t.schedule FROM unnest($1::bigint[], $2::timestamptz[]) u (schedule, at)
-JOIN offstage.tick t ON t.schedule = u.schedule AND t.at = u.at`
+CROSS JOIN LATERAL (SELECT schedule FROM offstage.tick WHERE schedule = u.schedule AND at = u.at OFFSET 0) t`
 
 // passOver leaves out the changes of which a tick is recorded.
 func (r *rescheduling) passOver(ctx context.Context) error {
@@ -317,8 +317,10 @@ SELECT u.schedule, u.at, u.number, coalesce($1::timestamptz, statement_timestamp
 FROM unnest($2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::int[], $7::int[], $8::text[])
 	u (schedule, at, number, job, late, manual, outcome)`
 	// oldTicksSQL removes the ticks of schedules $1 up to the numbers $2.
-	oldTicksSQL = `DELETE FROM offstage.tick t USING unnest($1::bigint[], $2::bigint[]) u (schedule, last)
-WHERE t.schedule = u.schedule AND t.number <= u.last`
+	oldTicksSQL = `DELETE FROM offstage.tick WHERE ctid = ANY (ARRAY(
+	SELECT t.tid FROM unnest($1::bigint[], $2::bigint[]) u (schedule, last)
+	CROSS JOIN LATERAL (SELECT ctid AS tid FROM offstage.tick WHERE schedule = u.schedule AND number <= u.last OFFSET 0) t
+))`
 )
 
 // record inserts the jobs of ticks, and the ticks.

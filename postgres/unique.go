@@ -296,8 +296,8 @@ func (s *Store) insertUniqueJob(ctx context.Context, tx session, r *row, due *bo
 // stored the job, and who holds the key.
 const recallSQL = `SELECT j.id IS NOT NULL, coalesce(q.job, 0)
 FROM unnest($1::bigint[], $3::text[]) WITH ORDINALITY u (id, key, nr)
-LEFT JOIN offstage.job j ON j.id = u.id AND j.nonce = $2::bigint
-LEFT JOIN offstage.uniq q ON q.key = decode(u.key, 'hex')
+LEFT JOIN LATERAL (SELECT id FROM offstage.job WHERE id = u.id AND nonce = $2::bigint OFFSET 0) j ON true
+LEFT JOIN LATERAL (SELECT job FROM offstage.uniq WHERE key = decode(u.key, 'hex') OFFSET 0) q ON true
 ORDER BY u.nr`
 
 // recall answers for an insert that conflicts with jobs that are there. If none of
@@ -332,19 +332,26 @@ func (s *Store) recall(ctx context.Context, rows []row) (inserted []offstage.Ins
 
 // lockKeysSQL locks those keys $1 that jobs $2 hold, in their order. What others
 // did before is seen by the next statement: a follower that came meanwhile, too.
-const lockKeysSQL = `SELECT q.job FROM unnest($1::text[], $2::bigint[]) u (key, job)
-JOIN offstage.uniq q ON q.key = decode(u.key, 'hex') WHERE q.job = u.job ORDER BY q.key FOR UPDATE OF q`
+const lockKeysSQL = `SELECT q.job FROM (
+	SELECT decode(hex, 'hex') AS key, job FROM unnest($1::text[], $2::bigint[]) k (hex, job) ORDER BY key
+) u CROSS JOIN LATERAL (SELECT job FROM offstage.uniq WHERE key = u.key AND job = u.job FOR UPDATE) q`
 
 // freeKeysSQL ends the hold of jobs $3 on keys $2: a follower takes it and
 // becomes ready, or scheduled; without one the key stays until its period is over, or goes.
+// Keys are found by their values, not by their ctid: unlike rows that wait they are updated.
 const freeKeysSQL = `WITH mine AS MATERIALIZED (
 	SELECT q.key, q.queued, q.until > coalesce($1::timestamptz, statement_timestamp()) AS kept
-	FROM unnest($2::text[], $3::bigint[]) u (key, job) JOIN offstage.uniq q ON q.key = decode(u.key, 'hex') WHERE q.job = u.job
+	FROM unnest($2::text[], $3::bigint[]) u (hex, job)
+	CROSS JOIN LATERAL (SELECT key, queued, until FROM offstage.uniq WHERE key = decode(u.hex, 'hex') AND job = u.job OFFSET 0) q
 ), follow AS (
-	UPDATE offstage.uniq q SET job = q.queued, queued = NULL, live = true FROM mine m
-	WHERE q.key = m.key AND m.queued IS NOT NULL RETURNING q.job
+	UPDATE offstage.uniq SET job = queued, queued = NULL, live = true
+	WHERE key = ANY (ARRAY(SELECT key FROM mine WHERE queued IS NOT NULL)) RETURNING job
 ), freed AS (
-	DELETE FROM offstage.parked p USING follow f, offstage.job j WHERE p.job = f.job AND j.id = f.job
+	DELETE FROM offstage.parked p USING (
+		SELECT w.tid, j.run_at FROM follow f
+		CROSS JOIN LATERAL (SELECT kind, run_at FROM offstage.job WHERE id = f.job OFFSET 0) j
+		CROSS JOIN LATERAL (SELECT ctid AS tid FROM offstage.parked WHERE kind = j.kind AND job = f.job OFFSET 0) w
+	) j WHERE p.ctid = j.tid
 	RETURNING p.queue, p.priority, p.job, p.run, p.errors, p.lost, j.run_at, coalesce($1::timestamptz, statement_timestamp()) AS now
 ), later AS (
 	INSERT INTO offstage.scheduled (run_at, job, queue, priority, run, errors, lost)
@@ -353,9 +360,9 @@ const freeKeysSQL = `WITH mine AS MATERIALIZED (
 	INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
 	SELECT queue, priority * 2 + 1, job, now, run, errors, lost FROM freed WHERE run_at <= now RETURNING job
 ), kept AS (
-	UPDATE offstage.uniq q SET live = false FROM mine m WHERE q.key = m.key AND m.queued IS NULL AND m.kept
+	UPDATE offstage.uniq SET live = false WHERE key = ANY (ARRAY(SELECT key FROM mine WHERE queued IS NULL AND kept))
 ), dropped AS (
-	DELETE FROM offstage.uniq q USING mine m WHERE q.key = m.key AND m.queued IS NULL AND NOT m.kept
+	DELETE FROM offstage.uniq WHERE key = ANY (ARRAY(SELECT key FROM mine WHERE queued IS NULL AND NOT kept))
 )
 SELECT job FROM put`
 

@@ -27,10 +27,14 @@ const takeWaitingSQL = `WITH r AS (
 ), s AS (
 	DELETE FROM offstage.scheduled WHERE job = $1::bigint RETURNING run, errors, lost, run_at, retry
 ), p AS (
-	DELETE FROM offstage.parked WHERE job = $1::bigint RETURNING run, errors, lost, reason
+	DELETE FROM offstage.parked WHERE kind = (SELECT kind FROM offstage.job WHERE id = $1::bigint) AND job = $1::bigint
+	RETURNING run, errors, lost, reason
 ), g AS (
-	DELETE FROM offstage.staged g USING offstage.batch b
-	WHERE b.published AND g.batch = b.id AND g.job = $1::bigint RETURNING g.run_at
+	DELETE FROM offstage.staged WHERE ctid = ANY (ARRAY(
+		SELECT t.tid FROM offstage.batch b CROSS JOIN LATERAL (
+			SELECT ctid AS tid FROM offstage.staged WHERE batch = b.id AND job = $1::bigint OFFSET 0
+		) t WHERE b.published
+	)) RETURNING run_at
 )
 SELECT 2, run, errors, lost, lane::int & 1, since, '' FROM r
 UNION ALL SELECT CASE WHEN retry THEN 4 ELSE 1 END, run, errors, lost, 1, run_at, '' FROM s
@@ -98,10 +102,10 @@ const stagedSQL = `SELECT b.published, t.run_at FROM offstage.batch b
 // stateSQL finds the state of job $1: null if it does not exist, or is staged in
 // a batch that is not published.
 const stateSQL = `SELECT CASE
-	WHEN EXISTS (SELECT FROM offstage.ready WHERE job = j.id) THEN 2
-	WHEN EXISTS (SELECT FROM offstage.scheduled WHERE job = j.id AND retry) THEN 4
-	WHEN EXISTS (SELECT FROM offstage.scheduled WHERE job = j.id) THEN 1
-	WHEN EXISTS (SELECT FROM offstage.parked WHERE job = j.id) THEN 5
+	WHEN EXISTS (SELECT FROM offstage.ready WHERE job = j.id OFFSET 0) THEN 2
+	WHEN EXISTS (SELECT FROM offstage.scheduled WHERE job = j.id AND retry OFFSET 0) THEN 4
+	WHEN EXISTS (SELECT FROM offstage.scheduled WHERE job = j.id OFFSET 0) THEN 1
+	WHEN EXISTS (SELECT FROM offstage.parked WHERE kind = j.kind AND job = j.id OFFSET 0) THEN 5
 	WHEN g.published THEN CASE WHEN g.run_at > coalesce($2::timestamptz, statement_timestamp()) THEN 1 ELSE 2 END
 	WHEN a.next IN (6, 7, 8) THEN a.next
 	ELSE 3 END, coalesce(a.run, 0), coalesce(a.errors, 0), coalesce(a.lost, 0)

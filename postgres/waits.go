@@ -23,13 +23,13 @@ FROM (SELECT key FROM unnest($1::text[]) k (key) ORDER BY key COLLATE "C") u`
 const awaitSQL = `WITH u AS MATERIALIZED (
 	SELECT j.id AS job, j.kind, j.queue, j.priority, u.key, u.wait, u.run + 1 AS run, u.errors, u.lost,
 		coalesce($1::timestamptz, statement_timestamp()) AS now,
-		EXISTS (SELECT FROM offstage.signal s WHERE s.name = u.name) OR u.child <> 0 AND (
-			NOT EXISTS (SELECT FROM offstage.job c WHERE c.id = u.child)
+		EXISTS (SELECT FROM offstage.signal s WHERE s.name = u.name OFFSET 0) OR u.child <> 0 AND (
+			NOT EXISTS (SELECT FROM offstage.job c WHERE c.id = u.child OFFSET 0)
 			OR coalesce((SELECT a.next IN (6, 7, 8) FROM offstage.attempt a WHERE a.job = u.child ORDER BY a.run DESC LIMIT 1), false)
 		) AS there
 	FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::int[], $9::int[])
 		u (job, key, name, child, wait, run, errors, lost)
-	JOIN offstage.job j ON j.id = u.job
+	CROSS JOIN LATERAL (SELECT id, kind, queue, priority FROM offstage.job WHERE id = u.job OFFSET 0) j
 ), again AS (
 	INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
 	SELECT queue, priority * 2 + 1, job, now, run, errors, lost FROM u WHERE there RETURNING job
@@ -47,15 +47,23 @@ SELECT job FROM again`
 
 const (
 	// wakeSQL ends the waits for keys $2 and makes their jobs ready, unless somebody
-	// has taken them out of their waits.
+	// has taken them out of their waits. No row of parked and scheduled is ever updated:
+	// its ctid finds it, or it is gone.
 	wakeSQL = `WITH due AS (
 	DELETE FROM offstage.wait WHERE key = ANY ($2::text[]) RETURNING job, key, run
 ), parked AS (
-	DELETE FROM offstage.parked p USING due d WHERE p.job = d.job AND p.run = d.run AND p.reason = d.key
-	RETURNING p.queue, p.priority, p.job, p.run, p.errors, p.lost
+	DELETE FROM offstage.parked WHERE ctid = ANY (ARRAY(
+		SELECT p.tid FROM due d CROSS JOIN LATERAL (
+			SELECT ctid AS tid FROM offstage.parked
+			WHERE kind = (SELECT kind FROM offstage.job WHERE id = d.job) AND job = d.job AND run = d.run AND reason = d.key OFFSET 0
+		) p
+	)) RETURNING queue, priority, job, run, errors, lost
 ), scheduled AS (
-	DELETE FROM offstage.scheduled s USING due d WHERE s.job = d.job AND s.run = d.run AND NOT s.retry
-	RETURNING s.queue, s.priority, s.job, s.run, s.errors, s.lost
+	DELETE FROM offstage.scheduled WHERE ctid = ANY (ARRAY(
+		SELECT s.tid FROM due d CROSS JOIN LATERAL (
+			SELECT ctid AS tid FROM offstage.scheduled WHERE job = d.job AND run = d.run AND NOT retry OFFSET 0
+		) s
+	)) RETURNING queue, priority, job, run, errors, lost
 ), put AS (
 	INSERT INTO offstage.ready (queue, lane, job, since, run, errors, lost)
 	SELECT queue, priority * 2 + 1, job, coalesce($1::timestamptz, statement_timestamp()), run, errors, lost

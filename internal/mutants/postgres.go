@@ -166,8 +166,8 @@ var ofPostgres = []mutant{
 	{
 		name: "PostgreSQL: rows in random order: unique keys of completions",
 		file: "postgres/unique.go",
-		old:  " WHERE q.job = u.job ORDER BY q.key FOR UPDATE OF q`",
-		new:  " WHERE q.job = u.job ORDER BY q.key DESC FOR UPDATE OF q`",
+		old:  " k (hex, job) ORDER BY key\n",
+		new:  " k (hex, job) ORDER BY key DESC\n",
 		pkg:  "./postgres", test: "TestOppositeOrdersDoNotDeadlock/completions",
 	},
 	{
@@ -321,7 +321,7 @@ var ofPostgres = []mutant{
 	{
 		name: "PostgreSQL: a job that waits for a signal that has come is parked",
 		file: "postgres/waits.go",
-		old:  "\t\tEXISTS (SELECT FROM offstage.signal s WHERE s.name = u.name) OR u.child",
+		old:  "\t\tEXISTS (SELECT FROM offstage.signal s WHERE s.name = u.name OFFSET 0) OR u.child",
 		new:  "\t\tu.child",
 		pkg:  "./postgres", test: `TestStore/pg\d+/wait/signal_before`,
 	},
