@@ -364,7 +364,7 @@ func (s *Store) insertOnce(ctx context.Context, rows []row, batch int64) error {
 }
 
 // storedSQL counts which of the ids $1 are jobs that this process ($2) inserted.
-const storedSQL = `SELECT count(*) FROM unnest($1::bigint[]) u (id) JOIN offstage.job j ON j.id = u.id WHERE j.nonce = $2::bigint`
+const storedSQL = `SELECT count(*) FROM offstage.job WHERE id = ANY ($1::bigint[]) AND nonce = $2::bigint`
 
 // stored reports whether rows were inserted by this process, as they are only
 // inserted together.

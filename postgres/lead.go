@@ -51,11 +51,14 @@ func led(parameter int) string {
 	WHERE term = $%d::bigint AND until > coalesce($1::timestamptz, statement_timestamp()))`, parameter)
 }
 
-// anything reports whether a query, whose parameters begin with $3, finds a row, in
-// one statement with the term.
+// anySQL asks whether a query, whose parameters begin with $3, finds a row, under
+// term $2.
+func anySQL(query string) string { return `SELECT ` + led(2) + `, EXISTS (` + query + `)` }
+
+// anything reports whether a query finds a row, in one statement with the term.
 func (s *Store) anything(ctx context.Context, op string, term int64, query string, args ...any) (found bool, err error) {
 	err = s.send(ctx, s.work, unit{op: op, repeatable: true, build: func(b *pgx.Batch) {
-		b.Queue(s.sql(`SELECT `+led(2)+`, EXISTS (`+query+`)`), append([]any{s.now(), term}, args...)...).QueryRow(func(row pgx.Row) error {
+		b.Queue(s.sql(anySQL(query)), append([]any{s.now(), term}, args...)...).QueryRow(func(row pgx.Row) error {
 			return row.Scan(new(int64), &found)
 		})
 	}})

@@ -54,7 +54,7 @@ func (s *stand) prepare(query string) (forget func()) {
 		}
 	}
 	if _, err := s.other.Prepare(ctx, "explained", s.sql(query)); err != nil {
-		s.Fatal(err)
+		s.Fatalf("%v in %s", err, query)
 	}
 	return func() {
 		s.Helper()

@@ -135,7 +135,7 @@ func (s *Store) Beat(ctx context.Context, worker offstage.WorkerID) (offstage.Be
 const claimsSQL = `SELECT c.seq, h.job, coalesce(h.run, 1), coalesce(h.errors, 0), coalesce(h.lost, 0)
 FROM offstage.claim c LEFT JOIN LATERAL (
 	SELECT u.* FROM unnest(c.jobs, c.runs, c.errors, c.lost) u (job, run, errors, lost)
-	WHERE NOT EXISTS (SELECT FROM offstage.attempt a WHERE a.job = u.job AND a.run = coalesce(u.run, 1))
+	WHERE NOT EXISTS (SELECT FROM offstage.attempt a WHERE a.job = u.job AND a.run = coalesce(u.run, 1) OFFSET 0)
 ) h ON true
 WHERE c.worker = $1::bigint AND c.seq >= $2::bigint ORDER BY c.seq`
 

@@ -241,6 +241,13 @@ var ofPostgres = []mutant{
 		pkg:  "./postgres", test: "TestAPlanForAnEmptyQueueServes",
 	},
 	{
+		name: "PostgreSQL: whether a queue has jobs is found by a walk through all queues, planned while there were none",
+		file: "postgres/count.go",
+		old:  "r.queue = q.id OFFSET 0)",
+		new:  "r.queue = q.id)",
+		pkg:  "./postgres", test: "TestPlansForEmptyTablesServe",
+	},
+	{
 		name: "PostgreSQL: where one connection was found dead the next is trusted",
 		file: "postgres/conn.go",
 		old:  "\t\t\ttrusting = trustNone\n",
