@@ -483,8 +483,8 @@ type Herald interface {
 type News uint8
 
 // Soon is how near a job's time must be for its enqueue, or its change, to be told
-// as [NewsAny] while a worker is asleep: the promoter of one that is alone learns of
-// what is due later early enough by its heartbeats.
+// as [NewsAny] while a worker is asleep: what is due later the leader learns early
+// enough by its heartbeats.
 const Soon = 3 * time.Second
 
 // The kinds of news.

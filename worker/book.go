@@ -120,14 +120,6 @@ func (b *book) enter(s *session, seq int64, attempts []*attempt) {
 	}
 }
 
-// holds reports whether there is a claim whose jobs have not all ended, or whose
-// release is not recorded.
-func (b *book) holds() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.claims) > 0
-}
-
 // adopt notes a claim that was found in the store, with so many open jobs, so
 // that they can be handed back. It answers nil if it is known by now.
 func (b *book) adopt(s *session, seq int64, open int) *claim {

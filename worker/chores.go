@@ -174,7 +174,7 @@ func (e *engine) keepTidying(ctx context.Context, term int64) {
 					return
 				}
 				troubles[i].note(err)
-				due[i] = time.Now().Add(e.together(e.spread(duty.wait(report, err))))
+				due[i] = time.Now().Add(e.together(duty.wait(report, err)))
 			}
 			if due[i].Before(next) {
 				next = due[i]
@@ -183,7 +183,7 @@ func (e *engine) keepTidying(ctx context.Context, term int64) {
 		if !sweep.After(time.Now()) {
 			wait := e.fetcher.looks.resting()
 			if wait <= 0 {
-				wait = e.spread(sweepEvery)
+				wait = jitter(sweepEvery)
 				e.fetcher.looks.set(true)
 				e.wake()
 			}
@@ -201,10 +201,13 @@ func (d duty) wait(report offstage.ChoreReport, err error) time.Duration {
 	case report.More:
 		return 0
 	case err == nil && report.Done == 0:
-		return d.calm
+		return jitter(d.calm)
 	}
-	return d.every
+	return jitter(d.every)
 }
+
+// jitter shortens a wait by up to an eighth.
+func jitter(d time.Duration) time.Duration { return d - rand.N(d/8+1) }
 
 // chore makes one call, and looks for the jobs that it may have made ready.
 func (e *engine) chore(ctx context.Context, term int64, chore offstage.Chore, limit int) (offstage.ChoreReport, error) {

@@ -73,18 +73,14 @@ func pauseLeast(ctx context.Context, least, d time.Duration, wake signal) bool {
 }
 
 // together shortens a wait of about a second or more, by half of it at most, so
-// that it ends whole seconds after the engine began; one of two or more in a calm,
-// an even number of them. To wake an idle process costs more than what its goroutines then do, so
-// those that come back every second come back at once.
+// that it ends whole seconds after the engine began. To wake an idle process costs
+// more than what its goroutines then do, so those that come back every second
+// come back at once.
 func (e *engine) together(d time.Duration) time.Duration {
 	if d < 9*time.Second/10 {
 		return d
 	}
-	whole := time.Second
-	if d >= 2*whole {
-		whole = e.pace(whole)
-	}
-	return d - min((time.Since(e.began)+d)%whole, d/2)
+	return d - min((time.Since(e.began)+d)%time.Second, d/2)
 }
 
 // backoff spaces tries: the waits double from first to last, each shortened by

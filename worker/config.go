@@ -19,8 +19,7 @@ type Config struct {
 	// Pools are the slots of this process and the queues that they serve. nil
 	// is one pool of 200 slots for the queue "default".
 	Pools []Pool
-	// Beat is how often the process says that it lives: half as often while it is
-	// the only worker, holds no job and is told of news. 0 is a fifth of Lease.
+	// Beat is how often the process says that it lives. 0 is a fifth of Lease.
 	Beat time.Duration
 	// Lease is the silence after which others take this process for dead and
 	// run its jobs again. 0 is 5 s; the least is 200 ms. All workers of a store

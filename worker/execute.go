@@ -38,9 +38,6 @@ func (e *engine) enter(fl *flight) []*attempt {
 		e.admit(batch[i], &jobs[i], fl.poolOf)
 	}
 	e.book.enter(fl.session, fl.claim.Seq, batch)
-	if len(batch) > 0 && e.calm.stir() {
-		e.beatNow.set()
-	}
 	return batch
 }
 

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -401,7 +402,7 @@ func (e *engine) rest(work context.Context, s *session) {
 			f.looks.set(false) // the last look
 		}
 	case idle && f.pending.wait == 0:
-		f.nextLook = time.Now().Add(e.together(e.spread(safetyLook)))
+		f.nextLook = time.Now().Add(e.together(safetyLook - rand.N(safetyLook/8)))
 	case !idle && f.asleep == s && !f.awake.IsZero() && time.Since(f.awake) > busyTime:
 		if e.sleep(work, s, false) {
 			f.asleep = nil

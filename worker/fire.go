@@ -11,7 +11,6 @@ import (
 // The times and sizes of firing.
 const (
 	fireEvery = 5 * time.Second       // between looks at schedules, if nothing is due before
-	fireCalm  = 15 * time.Second      // while there are none, and a new one is told of
 	fireLeast = time.Second           // between looks for news: others commit all the time
 	firePause = 50 * time.Millisecond // after others came before
 	fireLimit = 500                   // schedules per look
@@ -47,9 +46,6 @@ func (e *engine) fire(ctx context.Context) (time.Duration, error) {
 	}
 	if len(page.Schedules) == 0 {
 		if page.Next.IsZero() {
-			if e.knocks.working() {
-				return e.together(fireCalm), nil
-			}
 			return e.together(fireEvery), nil
 		}
 		return min(max(page.Next.Sub(page.Now), 0), fireEvery), nil

@@ -90,18 +90,13 @@ func (e *engine) dethrone(r *reign) *reign {
 }
 
 // waitLeading waits until it is time to ask again: after half of the time for
-// which the leadership was asked, in a calm a little before its end, or at once
-// when a peer has died.
+// which the leadership was asked, or at once when a peer has died.
 func (e *engine) waitLeading(ctx context.Context, r *reign) *reign {
 	var over <-chan struct{}
 	if r != nil {
 		over = r.over
 	}
-	wait := e.config.Lease
-	if e.calm.on.Load() {
-		wait = 2 * (e.config.Lease - e.config.Beat)
-	}
-	timer := time.NewTimer(e.together(wait))
+	timer := time.NewTimer(e.together(e.config.Lease))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -200,7 +200,7 @@ func (e *engine) keepBeating(ctx context.Context) {
 			e.fail(err)
 			return
 		}
-		wait := e.pace(e.config.Beat) - e.clock().mono.Sub(sent.mono)
+		wait := e.config.Beat - e.clock().mono.Sub(sent.mono)
 		if err != nil {
 			observer.restart()
 			wait = retry
@@ -219,14 +219,9 @@ func (e *engine) beat(ctx context.Context, sent moment, observer *observer) erro
 		return e.rejoin(ctx, observer)
 	}
 	believed := e.book.open(s)
-	stirred, limit := e.calm.stirred.Swap(false), 2*e.config.Beat
-	if e.calm.on.Load() {
-		limit = e.config.Beat // the half of it is over
-	}
-	call, cancel := context.WithTimeout(ctx, limit)
+	call, cancel := context.WithTimeout(ctx, 2*e.config.Beat)
 	beat, err := e.store.Beat(call, s.id)
 	cancel()
-	e.calm.settle(err == nil && !stirred && e.mayCalm(&beat))
 	if errors.Is(err, offstage.ErrGone) {
 		e.log.Warn("offstage: this worker was taken for dead; its jobs are cancelled and it registers anew", "worker", s.id)
 		e.lease.lose(s)
@@ -280,7 +275,7 @@ func (e *engine) keepWatch(ctx context.Context) {
 			e.beatNow.set()
 		}
 		e.book.reportDeaf(e.log)
-		if !pause(ctx, e.together(min(again, e.pace(time.Second))), nil) {
+		if !pause(ctx, e.together(min(again, time.Second)), nil) {
 			return
 		}
 	}

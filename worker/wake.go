@@ -27,7 +27,6 @@ func (e *engine) keepWatching(ctx context.Context) {
 			trouble.note(nil)
 			wait.reset()
 			e.knocks.on.Store(true)
-			e.fireNow.set()
 			e.look()
 		}, e.heed)
 		e.knocks.on.Store(false)

@@ -145,7 +145,6 @@ type engine struct {
 	knocks     knocks
 	leadership leadership
 	alarm      *alarm
-	calm       calm
 
 	seq      int64         // of the latest claim; belongs to the fetching goroutine
 	suspects chan struct{} // holds the one suspect that may run

@@ -248,27 +248,6 @@ var ofEngine = []mutant{
 		pkg:  "./worker", test: "TestARenewedLeaseIsUsedAtOnce",
 	},
 	{
-		name: "heartbeats are far apart though a peer is to be observed",
-		file: "worker/calm.go",
-		old:  "len(beat.Peers)+len(beat.Held) == 0",
-		new:  "len(beat.Held) == 0",
-		pkg:  "./worker", test: "TestHeartbeatsWithoutACalm",
-	},
-	{
-		name: "heartbeats stay far apart when jobs come",
-		file: "worker/calm.go",
-		old:  "\treturn c.on.Load() && c.on.Swap(false)",
-		new:  "\treturn false",
-		pkg:  "./worker", test: "TestHeartbeatsInACalm",
-	},
-	{
-		name: "a heartbeat that hangs in a calm takes the lease with it",
-		file: "worker/lease.go",
-		old:  "\t\tlimit = e.config.Beat //",
-		new:  "\t\tlimit = 2 * e.config.Beat //",
-		pkg:  "./worker", test: "TestAHeartbeatMayBeLostInACalm",
-	},
-	{
 		name: "the promoter trusts the last word of heartbeats that fail",
 		file: "worker/lease.go",
 		old:  "\te.alarm.hear(sent.mono, beat.Due)\n\tif err != nil {\n\t\treturn err\n\t}\n",
