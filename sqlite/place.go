@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"time"
+
 	"github.com/offstagehq/offstage"
 )
 
@@ -41,7 +43,9 @@ const sqlSchedule = `INSERT INTO offstage_scheduled (run_at, job, run, errors, l
 
 // schedule lets a job wait until runAt.
 func (t *tx) schedule(w waiting, runAt int64, retry bool) error {
-	t.tell(offstage.NewsAny) // whoever promotes may have to get up earlier
+	if time.Duration(runAt-t.now)*time.Microsecond <= offstage.Soon {
+		t.tell(offstage.NewsAny) // whoever promotes may have to get up earlier
+	}
 	_, err := t.exec(sqlSchedule, runAt, w.job, w.run, w.errors, w.lost, retry)
 	return err
 }

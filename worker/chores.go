@@ -33,9 +33,10 @@ const (
 	promoteEvery = time.Second
 	promoteCalm  = 15 * time.Second // while heartbeats say that nothing is due
 	promoteLimit = 1000
-	promotePause = 5 * time.Millisecond // between looks at what is due in a moment
-	sweepEvery   = time.Minute          // for looks past the store's hints
-	choreTime    = 10 * time.Second     // how long one call may take
+	promotePause = 5 * time.Millisecond  // between looks at what is due in a moment
+	ringPause    = 20 * time.Millisecond // between looks that were asked for
+	sweepEvery   = time.Minute           // for looks past the store's hints
+	choreTime    = 10 * time.Second      // how long one call may take
 )
 
 // keepPromoting makes scheduled jobs ready when their time comes, until the term
@@ -105,11 +106,13 @@ func (a *alarm) rest(ctx context.Context, wait time.Duration) bool {
 	a.mu.Lock()
 	timer := time.NewTimer(wait)
 	a.timer, a.at = timer, time.Now().Add(wait)
+	looked := a.looked
 	a.mu.Unlock()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-a.rang:
+		pause(ctx, ringPause-time.Since(looked), nil)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -14,6 +14,7 @@ const (
 	StopTime     = stopTime
 	ChoreTime    = choreTime
 	PromoteEvery = promoteEvery
+	RingPause    = ringPause
 )
 
 // SetWall makes the worker's wall clock go ahead of the monotonic one.

@@ -148,7 +148,7 @@ func TestHeartbeatsSpareThePromoterItsLooks(t *testing.T) {
 					asked := time.Now()
 					after := 37 * time.Duration(n) * time.Millisecond
 					r.await(r.enqueue(task{}, offstage.After(after)), offstage.Completed)
-					if late := time.Since(asked) - after; late > worker.PromoteEvery+10*time.Millisecond {
+					if late := time.Since(asked) - after; late > worker.RingPause+10*time.Millisecond {
 						t.Errorf("a job for %v later began %v after its time", after, late)
 					}
 					tick(time.Duration(n) * time.Second)

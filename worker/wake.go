@@ -51,6 +51,7 @@ func (e *engine) heed(news offstage.News) {
 	}
 	if news == offstage.NewsAny {
 		e.fireNow.set()
+		e.alarm.ring()
 	}
 	if news != offstage.NewsCancel {
 		e.look()

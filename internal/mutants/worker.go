@@ -248,6 +248,13 @@ var ofEngine = []mutant{
 		pkg:  "./worker", test: "TestARenewedLeaseIsUsedAtOnce",
 	},
 	{
+		name: "nobody rings the promoter for jobs that will be due soon",
+		file: "worker/wake.go",
+		old:  "\t\te.alarm.ring()\n",
+		new:  "",
+		pkg:  "./worker", test: "TestHeartbeatsSpareThePromoterItsLooks",
+	},
+	{
 		name: "the promoter trusts the last word of heartbeats that fail",
 		file: "worker/lease.go",
 		old:  "\te.alarm.hear(sent.mono, beat.Due)\n\tif err != nil {\n\t\treturn err\n\t}\n",
