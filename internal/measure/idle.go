@@ -16,8 +16,9 @@ import (
 const (
 	idleFor     = time.Minute
 	idleAfter   = 15 * time.Second // what a start brings with it is over by then
-	idleCPU     = 0.2              // per cent of a core
-	idleQueries = 3.0              // statements a second
+	bareFor     = 20 * time.Second
+	idleCPU     = 0.2 // per cent of a core
+	idleQueries = 3.0 // statements a second
 
 	rusageThread = 1 // RUSAGE_THREAD of getrusage(2)
 )
@@ -48,11 +49,46 @@ func measureIdle(ctx context.Context, g *ground, out *report) (err error) {
 	}
 	out.say("a thread that wakes, and does nothing", "%s of processor on this machine, now; %s if the processor has slept", short(cost), short(asleep))
 	for _, queues := range []int{1, 50} {
+		if err := bare(ctx, g, out); err != nil {
+			return err
+		}
 		if err := idle(ctx, g, out, fmt.Sprintf("idle with %d queues", queues), queues); err != nil {
 			return err
 		}
 	}
-	return nil
+	return bare(ctx, g, out)
+}
+
+// bare tells what the least program takes now that asks PostgreSQL once a second: on
+// a machine where that comes near the limit, the limit says nothing about workers.
+func bare(ctx context.Context, g *ground, out *report) error {
+	if g.kind != postgresStore {
+		return nil
+	}
+	p, err := g.order(ctx, orders{At: g.at, Bare: true})
+	if err != nil {
+		return err
+	}
+	share, err := p.share(ctx, bareFor)
+	if err != nil {
+		return err
+	}
+	out.say("a client that asks nothing, once a second", "%.3f%% of a core, for %s", share, bareFor)
+	return p.stop()
+}
+
+// share returns how much of a core a process takes for so long, in per cent. When it
+// fails the process is ended.
+func (p *process) share(ctx context.Context, d time.Duration) (float64, error) {
+	before, err := p.used()
+	if err == nil && !sleep(ctx, d) {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return 0, errors.Join(err, p.kill())
+	}
+	after, err := p.used()
+	return float64(after-before) / float64(d) * 100, err
 }
 
 // manySchedules is how many none of which is due may cost nothing.
@@ -83,22 +119,14 @@ func idle(ctx context.Context, g *ground, out *report, what string, queues int) 
 		return err
 	}
 	sleep(ctx, idleAfter)
-	cpu, err := p.used()
-	if err != nil {
-		return err
-	}
 	asked, err := g.statements(ctx)
 	if err != nil {
 		return err
 	}
-	if !sleep(ctx, idleFor) {
-		return errors.Join(context.Cause(ctx), p.kill())
-	}
-	again, err := p.used()
+	share, err := p.share(ctx, idleFor)
 	if err != nil {
 		return err
 	}
-	share := float64(again-cpu) / float64(idleFor) * 100
 	out.hold(share < idleCPU, what+": share of a core", fmt.Sprintf("%.1f%%", idleCPU), "%.3f%%", share)
 	now, err := g.statements(ctx)
 	if err != nil {

@@ -48,7 +48,12 @@ func (g *ground) start(ctx context.Context, quiet bool, pools ...worker.Pool) (*
 }
 
 func (g *ground) startAt(ctx context.Context, at string, quiet bool, pools ...worker.Pool) (*process, error) {
-	text, err := json.Marshal(orders{Store: g.kind, At: at, Pools: pools, Quiet: quiet, Schedules: g.schedules})
+	return g.order(ctx, orders{Store: g.kind, At: at, Pools: pools, Quiet: quiet, Schedules: g.schedules})
+}
+
+// order starts a process and returns when it is up.
+func (g *ground) order(ctx context.Context, o orders) (*process, error) {
+	text, err := json.Marshal(o)
 	if err != nil {
 		return nil, err
 	}
