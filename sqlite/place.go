@@ -1,8 +1,6 @@
 package sqlite
 
 import (
-	"time"
-
 	"github.com/offstagehq/offstage"
 )
 
@@ -43,7 +41,7 @@ const sqlSchedule = `INSERT INTO offstage_scheduled (run_at, job, run, errors, l
 
 // schedule lets a job wait until runAt.
 func (t *tx) schedule(w waiting, runAt int64, retry bool) error {
-	if time.Duration(runAt-t.now)*time.Microsecond <= offstage.Soon {
+	if runAt-t.now <= offstage.Soon.Microseconds() {
 		t.tell(offstage.NewsAny) // whoever promotes may have to get up earlier
 	}
 	_, err := t.exec(sqlSchedule, runAt, w.job, w.run, w.errors, w.lost, retry)
