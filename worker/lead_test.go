@@ -175,7 +175,7 @@ func TestThePromoterLooksWithoutHeartbeats(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newTap()
-				r := newRig(t, store, worker.Config{Lease: time.Hour, Beat: test.beat})
+				r := newRig(t, mute{store}, worker.Config{Lease: time.Hour, Beat: test.beat})
 				worker.Handle(r.worker, func(context.Context, *offstage.Job[task]) error { return nil })
 				r.run()
 				tick(5*time.Minute + time.Second/2)
