@@ -168,6 +168,9 @@ func (s *service) newPrioritiesPage(ctx context.Context) (prioritiesPage, error)
 			one.Started, one.Wait = true, max(job.StartedAt.Sub(job.CreatedAt), 0)
 			page.SlowestHigh = max(page.SlowestHigh, one.Wait)
 		}
+		if !job.State.Terminal() {
+			page.Every = liveFast
+		}
 		page.High = append(page.High, one)
 	}
 	var oldest time.Time

@@ -45,3 +45,16 @@ func TestPriorities(t *testing.T) {
 		t.Errorf("the page does not show the ten: %s", page.body)
 	}
 }
+
+// The page follows the urgent jobs, though nothing else is left.
+func TestPrioritiesFollowsTheUrgent(t *testing.T) {
+	s := start(t, withoutWorker)
+	for _, want := range []bool{false, true} {
+		if follows := strings.Contains(s.get("/priorities", "Accept", "text/html").body, "data-every"); follows != want {
+			t.Errorf("the page follows: %t, want %t", follows, want)
+		}
+		if _, err := s.client.Enqueue(t.Context(), RaiseAlert{1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -65,7 +65,7 @@ func (s *service) showStatus(w http.ResponseWriter, r *http.Request, now status.
 		return
 	}
 	page := statusPage{frame: frame{Title: now.Title, Nav: "overview"}, Now: now, Job: job, Script: status.DefaultPrefix + status.Script}
-	if !job.State.Terminal() {
+	if !now.State.Terminal() { // of what is shown: the job, read later, may have ended
 		page.Every = liveFast
 	}
 	if now.State == offstage.Completed {

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -58,6 +59,44 @@ func TestReloadWithoutJavaScript(t *testing.T) {
 		itself, byHand := strings.Contains(page, `<noscript><meta http-equiv="refresh" content="5">`), strings.Contains(page, "load it again")
 		if itself != reloads || byHand == reloads {
 			t.Errorf("%s reloads itself: %t, says how to: %t", path, itself, byHand)
+		}
+	}
+}
+
+// seen is a store whose ready job is cancelled as soon as somebody has looked at it.
+type seen struct {
+	offstage.Store
+	client *offstage.Client
+}
+
+func (s seen) Get(ctx context.Context, id offstage.ID) (offstage.Details, error) {
+	job, err := s.Store.Get(ctx, id)
+	if err == nil && job.State == offstage.Ready {
+		_, err = s.client.Cancel(ctx, id)
+	}
+	return job, err
+}
+
+// A page that shows a job at work follows it, though the job ended while the page
+// was being made.
+func TestPageOfAJobThatEndsMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	store := openStore(t, dir)
+	first := startOn(t, dir, store, withoutWorker)
+	path := first.upload("a.csv", strings.NewReader("a\n1\n")).header.Get("Location")
+	s := startOn(t, dir, store, withoutWorker, func(cfg *Config) { cfg.Store = seen{store, first.client} })
+	for _, want := range []struct {
+		state   string
+		follows bool
+	}{{"ready", true}, {"cancelled", false}} {
+		page := s.get(path, "Accept", "text/html").body
+		if !strings.Contains(page, `<span class="state `+want.state+`"`) {
+			t.Fatalf("the job is not shown as %s:\n%s", want.state, page)
+		}
+		for _, sign := range []string{`http-equiv="refresh"`, "data-every"} {
+			if strings.Contains(page, sign) != want.follows {
+				t.Errorf("the page of a job that is %s has %s: %t", want.state, sign, !want.follows)
+			}
 		}
 	}
 }
