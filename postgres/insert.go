@@ -21,24 +21,28 @@ type row struct {
 	maxAttempts int
 	timeout     time.Duration
 	delay       time.Duration // 0: see at
-	at          string        // a time, or "": after delay
+	at          time.Time     // zero: after delay
 	args        string
 	extra       string // JSON, or "": none
 	unique      *offstage.UniqueKey
 }
 
-func (r *row) due() bool { return r.delay <= 0 && r.at == "" }
+func (r *row) due() bool { return r.delay <= 0 && r.at.IsZero() }
 
 // wait returns about how long until the job is due.
 func (r *row) wait() time.Duration {
-	if r.at == "" {
+	if r.at.IsZero() {
 		return r.delay
 	}
-	at, err := time.Parse(timeFormat, r.at)
-	if err != nil {
-		return 0 // the server will say what is wrong with it
+	return time.Until(r.at)
+}
+
+// time writes when the job is due for the server; "": after delay.
+func (r *row) time() string {
+	if r.at.IsZero() {
+		return ""
 	}
-	return time.Until(at)
+	return r.at.UTC().Format(timeFormat)
 }
 
 // largeCall is how many jobs a call must bring to be sent alone, beside the
@@ -119,7 +123,7 @@ func (s *Store) rows(ctx context.Context, jobs []offstage.NewJob, newIDs func(co
 		if u := job.Unique; u != nil && u.Mode == offstage.Debounce {
 			rows[i].delay = u.Wait
 		} else if !job.RunAt.IsZero() {
-			rows[i].at = job.RunAt.UTC().Format(timeFormat)
+			rows[i].at = job.RunAt
 		}
 		if !job.Extra.Empty() {
 			encoded, err := json.Marshal(job.Extra)
@@ -241,7 +245,7 @@ func (s *Store) insertFacts(rows []row) []any {
 func (s *Store) insertTimes(rows []row) []any {
 	return []any{
 		column(rows, func(r *row) int64 { return r.delay.Microseconds() }),
-		optional(rows, func(r *row) string { return r.at }),
+		optional(rows, (*row).time),
 	}
 }
 

@@ -159,7 +159,7 @@ func (s *Store) meet(ctx context.Context, tx session, r *row, h holder) (offstag
 	}
 	if !found { // it was claimed: the new job takes the key
 		if r.unique.Mode == offstage.Debounce {
-			r.at, r.delay = "", r.unique.Wait
+			r.at, r.delay = time.Time{}, r.unique.Wait
 		}
 		if err := s.passKey(ctx, tx, r); err != nil {
 			return offstage.Inserted{}, err
@@ -176,7 +176,7 @@ func (r *row) putOff(h holder) {
 	if at.After(last) {
 		at = last
 	}
-	r.at, r.delay = at.UTC().Format(timeFormat), 0
+	r.at, r.delay = at, 0
 }
 
 // passKeySQL gives key $2 to job $3, whose period is $4 microseconds.
@@ -208,7 +208,7 @@ func (s *Store) rewrite(ctx context.Context, tx session, r *row, job int64, w wa
 	var due bool
 	if _, err := tx.one(ctx, s.sql(rewriteSQL), []any{
 		s.now(), job, r.queue, r.priority, r.maxAttempts, r.timeout.Microseconds(), r.args,
-		orNull(r.extra), int(r.unique.Mode), r.delay.Microseconds(), orNull(r.at),
+		orNull(r.extra), int(r.unique.Mode), r.delay.Microseconds(), orNull(r.time()),
 	}, &due, &w.runAt); err != nil {
 		return err
 	}
@@ -287,7 +287,7 @@ func (s *Store) insertUniqueJob(ctx context.Context, tx session, r *row, due *bo
 	}
 	_, err := tx.one(ctx, s.sql(insertUniqueJobSQL), []any{
 		s.now(), s.nonce, r.id, r.kind, r.queue, r.priority, r.maxAttempts, r.timeout.Microseconds(), r.args,
-		orNull(r.extra), r.delay.Microseconds(), orNull(r.at), int(r.unique.Mode), hex.EncodeToString(r.unique.Key),
+		orNull(r.extra), r.delay.Microseconds(), orNull(r.time()), int(r.unique.Mode), hex.EncodeToString(r.unique.Key),
 	}, due)
 	return err
 }
