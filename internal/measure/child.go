@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/offstagehq/offstage"
 	"github.com/offstagehq/offstage/schedule"
 	"github.com/offstagehq/offstage/worker"
@@ -31,7 +29,6 @@ type orders struct {
 	Pools     []worker.Pool
 	Quiet     bool // it says only how many jobs it ran, at its end
 	Schedules int  // that it declares; none is due before New Year
-	Bare      bool // it is no worker: it asks PostgreSQL for nothing, once a second
 }
 
 // nap is a job that takes its time.
@@ -92,11 +89,7 @@ func child(text string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	v := &voice{out: bufio.NewWriter(os.Stdout), quiet: o.Quiet}
-	live := work
-	if o.Bare {
-		live = ask
-	}
-	err := live(ctx, o, v)
+	err := work(ctx, o, v)
 	v.say(wordRan, time.Now(), 0, v.ran)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -135,30 +128,6 @@ func work(ctx context.Context, o orders, v *voice) error {
 		return err
 	}
 	return store.Close()
-}
-
-// bareSQL asks for nothing.
-const bareSQL = `SELECT 'nothing'`
-
-// ask is what the least program does that hears from its server once a second.
-func ask(ctx context.Context, o orders, v *voice) error {
-	conn, err := pgx.Connect(ctx, o.At)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // the process ends
-	v.say(wordUp, time.Now(), 0, 0)
-	for tick := time.Tick(time.Second); ; {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick:
-			var nothing string
-			if err := conn.QueryRow(ctx, bareSQL).Scan(&nothing); err != nil && ctx.Err() == nil {
-				return err
-			}
-		}
-	}
 }
 
 // yearly returns schedules that are due once a year, each at a minute of its own.

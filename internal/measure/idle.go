@@ -16,7 +16,7 @@ import (
 const (
 	idleFor     = time.Minute
 	idleAfter   = 15 * time.Second // what a start brings with it is over by then
-	bareFor     = 20 * time.Second
+	forgetFor   = 20 * time.Second
 	idleCPU     = 0.2 // per cent of a core
 	idleQueries = 3.0 // statements a second
 
@@ -48,33 +48,17 @@ func measureIdle(ctx context.Context, g *ground, out *report) (err error) {
 		return err
 	}
 	out.say("a thread that wakes, and does nothing", "%s of processor on this machine, now; %s if the processor has slept", short(cost), short(asleep))
+	page, err := forgotten()
+	if err != nil {
+		return err
+	}
+	out.say("a page of memory, not touched for a second", "%s to touch it", page)
 	for _, queues := range []int{1, 50} {
-		if err := bare(ctx, g, out); err != nil {
-			return err
-		}
 		if err := idle(ctx, g, out, fmt.Sprintf("idle with %d queues", queues), queues); err != nil {
 			return err
 		}
 	}
-	return bare(ctx, g, out)
-}
-
-// bare tells what the least program takes now that asks PostgreSQL once a second: on
-// a machine where that comes near the limit, the limit says nothing about workers.
-func bare(ctx context.Context, g *ground, out *report) error {
-	if g.kind != postgresStore {
-		return nil
-	}
-	p, err := g.order(ctx, orders{At: g.at, Bare: true})
-	if err != nil {
-		return err
-	}
-	share, err := p.share(ctx, bareFor)
-	if err != nil {
-		return err
-	}
-	out.say("a client that asks nothing, once a second", "%.3f%% of a core, for %s", share, bareFor)
-	return p.stop()
+	return nil
 }
 
 // share returns how much of a core a process takes for so long, in per cent. When it
@@ -123,8 +107,9 @@ func idle(ctx context.Context, g *ground, out *report, what string, queues int) 
 	if err != nil {
 		return err
 	}
+	stop := remind(p.cmd.Process.Pid)
 	share, err := p.share(ctx, idleFor)
-	if err != nil {
+	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
 	out.hold(share < idleCPU, what+": share of a core", fmt.Sprintf("%.1f%%", idleCPU), "%.3f%%", share)
@@ -132,6 +117,11 @@ func idle(ctx context.Context, g *ground, out *report, what string, queues int) 
 	if err != nil {
 		return err
 	}
+	forgetful, err := p.share(ctx, forgetFor)
+	if err != nil {
+		return err
+	}
+	out.say("… if its memory is not kept at hand", "%.3f%%, for %s", forgetful, forgetFor)
 	if sent, n := now.since(asked); now != nil {
 		rate := float64(n) / idleFor.Seconds()
 		out.hold(rate <= idleQueries, what+": statements a second", fmt.Sprint(idleQueries), "%.2f", rate)
@@ -145,21 +135,29 @@ func idle(ctx context.Context, g *ground, out *report, what string, queues int) 
 // wakeUp returns what it costs to wake a thread that has nothing to do.
 func wakeUp() (time.Duration, error) {
 	const times, nap = 100, 35 * time.Millisecond
+	span := syscall.NsecToTimespec(int64(nap))
+	var failed error
+	took, err := threadTime(func() {
+		for range times {
+			if err := syscall.Nanosleep(&span, nil); err != nil && !errors.Is(err, syscall.EINTR) {
+				failed = err
+			}
+		}
+	})
+	return took / times, errors.Join(err, failed)
+}
+
+// threadTime returns how long a thread had a processor for it.
+func threadTime(do func()) (time.Duration, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var before, after syscall.Rusage
 	if err := syscall.Getrusage(rusageThread, &before); err != nil {
 		return 0, err
 	}
-	span := syscall.NsecToTimespec(int64(nap))
-	for range times {
-		if err := syscall.Nanosleep(&span, nil); err != nil && !errors.Is(err, syscall.EINTR) {
-			return 0, err
-		}
-	}
+	do()
 	if err := syscall.Getrusage(rusageThread, &after); err != nil {
 		return 0, err
 	}
-	used := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
-	return time.Duration(used) / times, nil
+	return time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()), nil
 }
