@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"os"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -14,7 +16,9 @@ import (
 
 // How the depth of a queue is measured: rounds on a shallow and a deep one in
 // turn, so that the machine's moods strike both alike. A turn is some rounds, for
-// the first one finds the processor's caches full of the other queue.
+// the first one finds the processor's caches full of the other queue. Before it a
+// SQLite file is read, for what was enqueued a minute ago may have been taken away by
+// the host of a virtual machine, and what was enqueued just now is there.
 const (
 	shallowJobs = 1000
 	deepJobs    = 1_000_000
@@ -104,6 +108,20 @@ func (q *queueOf) published(ctx context.Context) error {
 	}
 }
 
+// atHand reads all of a SQLite file.
+func (q *queueOf) atHand() (err error) {
+	if q.kind != sqliteStore {
+		return nil
+	}
+	file, err := os.Open(q.at)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	_, err = io.Copy(struct{ io.Writer }{io.Discard}, file)
+	return err
+}
+
 // takeTurns makes as many rounds on the one as on the other.
 func takeTurns(ctx context.Context, one, other *queueOf) error {
 	for range queueTurns {
@@ -116,6 +134,9 @@ func takeTurns(ctx context.Context, one, other *queueOf) error {
 }
 
 func (q *queueOf) turn(ctx context.Context) error {
+	if err := q.atHand(); err != nil {
+		return err
+	}
 	for range turnRounds {
 		if err := q.round(ctx); err != nil {
 			return err

@@ -48,11 +48,6 @@ func measureIdle(ctx context.Context, g *ground, out *report) (err error) {
 		return err
 	}
 	out.say("a thread that wakes, and does nothing", "%s of processor on this machine, now; %s if the processor has slept", short(cost), short(asleep))
-	page, err := forgotten()
-	if err != nil {
-		return err
-	}
-	out.say("a page of memory, not touched for a second", "%s to touch it", page)
 	for _, queues := range []int{1, 50} {
 		if err := idle(ctx, g, out, fmt.Sprintf("idle with %d queues", queues), queues); err != nil {
 			return err
@@ -135,29 +130,21 @@ func idle(ctx context.Context, g *ground, out *report, what string, queues int) 
 // wakeUp returns what it costs to wake a thread that has nothing to do.
 func wakeUp() (time.Duration, error) {
 	const times, nap = 100, 35 * time.Millisecond
-	span := syscall.NsecToTimespec(int64(nap))
-	var failed error
-	took, err := threadTime(func() {
-		for range times {
-			if err := syscall.Nanosleep(&span, nil); err != nil && !errors.Is(err, syscall.EINTR) {
-				failed = err
-			}
-		}
-	})
-	return took / times, errors.Join(err, failed)
-}
-
-// threadTime returns how long a thread had a processor for it.
-func threadTime(do func()) (time.Duration, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var before, after syscall.Rusage
 	if err := syscall.Getrusage(rusageThread, &before); err != nil {
 		return 0, err
 	}
-	do()
+	span := syscall.NsecToTimespec(int64(nap))
+	for range times {
+		if err := syscall.Nanosleep(&span, nil); err != nil && !errors.Is(err, syscall.EINTR) {
+			return 0, err
+		}
+	}
 	if err := syscall.Getrusage(rusageThread, &after); err != nil {
 		return 0, err
 	}
-	return time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()), nil
+	used := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+	return time.Duration(used) / times, nil
 }

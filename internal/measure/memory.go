@@ -20,37 +20,10 @@ const (
 	batch       = 1024 // IOV_MAX of readv(2): pages that are read in one call
 )
 
-// forgotten returns what it costs to touch a page of memory that nobody has touched for
-// a second: a tenth of a microsecond, or, where a host takes away from its virtual
-// machines what they do not touch, a hundred times that.
-func forgotten() (time.Duration, error) {
-	const pages, times = 256, 3
-	size := os.Getpagesize()
-	memory, err := unix.Mmap(-1, 0, pages*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = unix.Munmap(memory) }() // the process is ours
-	touch := func() {
-		for at := 0; at < len(memory); at += size {
-			memory[at]++
-		}
-	}
-	touch()
-	var sum time.Duration
-	for range times {
-		time.Sleep(time.Second)
-		took, err := threadTime(touch)
-		if err != nil {
-			return 0, err
-		}
-		sum += took
-	}
-	return sum / (pages * times), nil
-}
-
-// remind reads again and again a byte of each page that a process has, so that no host
-// takes one away, until stop is called.
+// remind reads again and again a byte of each page that a process has, until stop is
+// called. Some hosts take away from their virtual machines what these have not touched
+// for a second, and to bring a page back takes tens of microseconds, which are charged
+// to whoever touches it.
 func remind(pid int) (stop func() error) {
 	quit, ended := make(chan struct{}), make(chan error, 1)
 	go func() {

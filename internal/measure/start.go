@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -29,8 +30,9 @@ func measureStart(ctx context.Context, g *ground, out *report) error {
 			return err
 		}
 		sleep(ctx, 3*time.Second) // it falls asleep
+		stop := remind(p.cmd.Process.Pid)
 		times, err := g.starts(ctx, p, 200, func() string { return names[rand.IntN(len(names))] })
-		if err != nil {
+		if err := errors.Join(err, stop()); err != nil {
 			return err
 		}
 		out.atMost(fmt.Sprintf("from the enqueue to the start, %d queues", queues), times, g.startLimit())
