@@ -28,7 +28,10 @@ const (
 
 // Check reports the first thing wrong with a job, as an [InvalidError] that
 // names the field and the limit. Clients call it before the store sees a job.
-func (job *NewJob) Check() error {
+func (job *NewJob) Check() error { return job.check(false) }
+
+// check is Check, for arguments that are known to be valid JSON or not.
+func (job *NewJob) check(valid bool) error {
 	if err := CheckName("kind", job.Kind); err != nil {
 		return err
 	}
@@ -41,7 +44,7 @@ func (job *NewJob) Check() error {
 	if len(job.Args) > MaxArgs {
 		return invalid("args", "%d bytes of JSON are more than the limit of %d; store the data elsewhere and enqueue a reference", len(job.Args), MaxArgs)
 	}
-	if !utf8.Valid(job.Args) || !json.Valid(job.Args) {
+	if !valid && (!utf8.Valid(job.Args) || !json.Valid(job.Args)) {
 		return invalid("args", "not valid JSON in UTF-8")
 	}
 	if job.MaxAttempts < 0 || job.MaxAttempts > 10_000 {
@@ -139,34 +142,40 @@ func CheckText(field, text string, limit int) error {
 const badText = `\ufffd`
 
 // encodeArgs marshals a job's arguments and makes sure that a worker will read
-// back what was written. Raw JSON stays as it is, byte for byte.
-func encodeArgs(args any) ([]byte, error) {
+// back what was written. Raw JSON stays as it is, byte for byte. With valid, what it
+// returns need not be checked: no type in it had a say in how it is written.
+func encodeArgs(args any) (encoded []byte, valid bool, err error) {
 	args = unwrapArgs(args)
 	if raw, ok := args.(json.RawMessage); ok {
-		return bytes.Clone(raw), nil
+		return bytes.Clone(raw), false, nil
 	}
-	encoded, err := json.Marshal(args)
+	encoded, err = json.Marshal(args)
 	if err != nil {
-		return nil, invalid("args", "cannot be written as JSON: %v", err)
+		return nil, false, invalid("args", "cannot be written as JSON: %v", err)
 	}
 	if args == nil {
-		return encoded, nil
+		return encoded, true, nil
 	}
 	if isLossless(reflect.TypeOf(args)) && !bytes.Contains(encoded, []byte(badText)) {
-		return encoded, nil
+		return encoded, true, nil
 	}
+	return encoded, false, checkRoundTrip(args, encoded)
+}
+
+// checkRoundTrip reads arguments back from what was written of them.
+func checkRoundTrip(args any, encoded []byte) error {
 	if err := checkFields(reflect.ValueOf(args), "args"); err != nil {
-		return nil, err
+		return err
 	}
 	again := reflect.New(reflect.TypeOf(args))
 	if err := json.Unmarshal(encoded, again.Interface()); err != nil {
-		return nil, invalid("args", "do not survive a JSON round trip: %v", err)
+		return invalid("args", "do not survive a JSON round trip: %v", err)
 	}
 	back, err := json.Marshal(again.Elem().Interface())
 	if err != nil || !bytes.Equal(encoded, back) {
-		return nil, invalid("args", "do not survive a JSON round trip: %.200s is read back as %.200s", encoded, back)
+		return invalid("args", "do not survive a JSON round trip: %.200s is read back as %.200s", encoded, back)
 	}
-	return encoded, nil
+	return nil
 }
 
 // unwrapArgs takes off what [Named] and [With] put round a value.

@@ -85,6 +85,46 @@ func TestEnqueueRefusesWhatCannotBeKept(t *testing.T) {
 	}
 }
 
+// plain are arguments that need no look once they are written.
+type plain struct {
+	Text string `json:"text"`
+}
+
+func (plain) Kind() string { return "plain" }
+
+// Arguments that an option or a middleware puts in are looked at, whatever was there
+// before.
+func TestArgumentsOfOthersAreChecked(t *testing.T) {
+	for _, broken := range []string{"{", `{"text":"b"`, `{"text":"\xff"}`, ""} {
+		swap := func(job *offstage.NewJob) error {
+			job.Args = json.RawMessage(broken)
+			return nil
+		}
+		between := func(next offstage.EnqueueFunc) offstage.EnqueueFunc {
+			return func(ctx context.Context, job *offstage.NewJob) (offstage.Inserted, error) {
+				job.Args = append(job.Args[:0], broken...)
+				return next(ctx, job)
+			}
+		}
+		for name, enqueue := range map[string]func(store *sink) error{
+			"an option": func(store *sink) error {
+				_, err := offstage.NewClient(store).Enqueue(t.Context(), plain{"a"}, swap)
+				return err
+			},
+			"a middleware": func(store *sink) error {
+				_, err := offstage.NewClient(store, offstage.WithEnqueueMiddleware(between)).Enqueue(t.Context(), plain{"a"})
+				return err
+			},
+		} {
+			store := &sink{}
+			var bad *offstage.InvalidError
+			if err := enqueue(store); !errors.As(err, &bad) || bad.Field != "args" || len(store.jobs) != 0 {
+				t.Errorf("%s puts in %q: %v, stored %v", name, broken, err, store.jobs)
+			}
+		}
+	}
+}
+
 func TestRawJSONIsKeptByteForByte(t *testing.T) {
 	raw := json.RawMessage("{ \"b\":1,\n\"a\":\"\\u0000\", \"a\":1e400 }")
 	store := &sink{}

@@ -140,7 +140,7 @@ func (c *Client) follow(ctx context.Context, job *NewJob) error {
 	if job.then == nil {
 		return nil
 	}
-	then, err := c.build(ctx, job.then, nil)
+	then, _, err := c.build(ctx, job.then, nil)
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func NewSchedule(name string, when When, args Args, options ...Option) (Schedule
 	if when == nil {
 		return Schedule{}, invalid("when", "nil")
 	}
-	job, err := (&Client{}).build(context.Background(), args, options)
+	job, _, err := (&Client{}).build(context.Background(), args, options)
 	if err != nil {
 		return Schedule{}, err
 	}
