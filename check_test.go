@@ -95,7 +95,7 @@ func (plain) Kind() string { return "plain" }
 // Arguments that an option or a middleware puts in are looked at, whatever was there
 // before.
 func TestArgumentsOfOthersAreChecked(t *testing.T) {
-	for _, broken := range []string{"{", `{"text":"b"`, `{"text":"\xff"}`, ""} {
+	for _, broken := range []string{"{", `{"text":"b"`, `{"text":"ab}`, "{\"text\":\"\xff\"}", ""} {
 		swap := func(job *offstage.NewJob) error {
 			job.Args = json.RawMessage(broken)
 			return nil
@@ -106,7 +106,15 @@ func TestArgumentsOfOthersAreChecked(t *testing.T) {
 				return next(ctx, job)
 			}
 		}
+		over := func(job *offstage.NewJob) error {
+			job.Args = append(job.Args[:0], broken...)
+			return nil
+		}
 		for name, enqueue := range map[string]func(store *sink) error{
+			"an option, in their place": func(store *sink) error {
+				_, err := offstage.NewClient(store).Enqueue(t.Context(), plain{"a"}, over)
+				return err
+			},
 			"an option": func(store *sink) error {
 				_, err := offstage.NewClient(store).Enqueue(t.Context(), plain{"a"}, swap)
 				return err

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -61,7 +60,8 @@ func touchAll(pid int) (err error) {
 	defer func() { err = errors.Join(err, present.Close()) }()
 	size := os.Getpagesize()
 	var pages []unix.RemoteIovec
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
+	lines := bufio.NewScanner(maps)
+	for lines.Scan() {
 		var from, to uintptr
 		var rights string
 		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &from, &to, &rights); err != nil {
@@ -80,6 +80,9 @@ func touchAll(pid int) (err error) {
 			}
 		}
 	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
 	bytes := make([]byte, batch)
 	for len(pages) > 0 {
 		n := min(len(pages), batch)
@@ -87,7 +90,7 @@ func touchAll(pid int) (err error) {
 		local[0].SetLen(n)
 		read, err := unix.ProcessVMReadv(pid, local, pages[:n], 0)
 		switch {
-		case errors.Is(err, syscall.EFAULT):
+		case errors.Is(err, unix.EFAULT):
 			read = 1 // the first is gone by now
 		case err != nil:
 			return err
