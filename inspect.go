@@ -30,7 +30,8 @@ type PauseTarget struct {
 	Kind  string
 }
 
-// Filter chooses jobs. The zero value chooses all, newest first.
+// Filter chooses jobs. The zero value chooses all, newest first; see [Page] for the
+// order of others.
 type Filter struct {
 	State State  // zero: any
 	Kind  string // "": any
@@ -48,8 +49,10 @@ type Filter struct {
 // MaxLooked is how many rows a List looks at for one page.
 const MaxLooked = 10_000
 
-// Page is a part of a list. Failed and cancelled jobs come by the time of their
-// end, latest first, when a State asks for them; all others by id, newest first.
+// Page is a part of a list. Ready jobs, when a State asks for them, come queue by
+// queue, by name, each in the order in which its jobs will start; failed and
+// cancelled ones by the time of their end, latest first; all others by id, newest
+// first.
 // Jobs that change while the pages are read may be missed or seen twice.
 type Page struct {
 	Jobs []JobInfo `json:"jobs"`

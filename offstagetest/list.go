@@ -5,45 +5,75 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/offstagehq/offstage"
 )
 
-// cursor is the last job of a page: where the next one goes on.
+// cursor is the last job of a page: where the next one goes on. Which of its parts
+// count is a matter of the list's order.
 type cursor struct {
-	ended time.Time // zero where jobs come by id
-	id    offstage.ID
+	id      offstage.ID
+	ended   time.Time
+	queue   string // of a ready job, with its place there
+	lane    int    // priority and band
+	arrival int64
 }
 
-// String returns the cursor as it stands in a filter.
-func (c cursor) String() string {
-	if c.ended.IsZero() {
-		return fmt.Sprintf("i%d", c.id)
-	}
-	return fmt.Sprintf("e%d.%d", c.ended.UnixNano(), c.id)
+// order is the order of a list.
+type order struct {
+	compare func(a, b cursor) int
+	text    func(cursor) string
+	parse   func(text string) (cursor, error)
 }
 
-// before reports whether a job is listed before the other.
-func (c cursor) before(other cursor) bool {
-	if !c.ended.Equal(other.ended) {
-		return c.ended.After(other.ended)
+var (
+	byID = order{
+		compare: func(a, b cursor) int { return cmp.Compare(b.id, a.id) },
+		text:    func(c cursor) string { return fmt.Sprintf("i%d", c.id) },
+		parse: func(text string) (c cursor, err error) {
+			_, err = fmt.Sscanf(text, "i%d", &c.id)
+			return c, err
+		},
 	}
-	return c.id > other.id
+	byEnd = order{
+		compare: func(a, b cursor) int { return cmp.Or(b.ended.Compare(a.ended), cmp.Compare(b.id, a.id)) },
+		text:    func(c cursor) string { return fmt.Sprintf("e%d.%d", c.ended.UnixNano(), c.id) },
+		parse: func(text string) (c cursor, err error) {
+			var nanos int64
+			_, err = fmt.Sscanf(text, "e%d.%d", &nanos, &c.id)
+			c.ended = time.Unix(0, nanos)
+			return c, err
+		},
+	}
+	byStart = order{
+		compare: func(a, b cursor) int {
+			return cmp.Or(strings.Compare(a.queue, b.queue), cmp.Compare(a.lane, b.lane), cmp.Compare(a.arrival, b.arrival))
+		},
+		text: func(c cursor) string { return fmt.Sprintf("r%d.%d.%q", c.lane, c.arrival, c.queue) },
+		parse: func(text string) (c cursor, err error) {
+			_, err = fmt.Sscanf(text, "r%d.%d.%q", &c.lane, &c.arrival, &c.queue)
+			return c, err
+		},
+	}
+)
+
+// orderOf returns the order of the jobs that have a state.
+func orderOf(state offstage.State) order {
+	switch state {
+	case offstage.Ready:
+		return byStart
+	case offstage.Failed, offstage.Cancelled:
+		return byEnd
+	}
+	return byID
 }
 
-// parseCursor reads a cursor of the order that a filter asks for.
-func parseCursor(text string, byEnd bool) (cursor, error) {
-	var c cursor
-	var nanos int64
-	var err error
-	if byEnd {
-		_, err = fmt.Sscanf(text, "e%d.%d", &nanos, &c.id)
-		c.ended = time.Unix(0, nanos)
-	} else {
-		_, err = fmt.Sscanf(text, "i%d", &c.id)
-	}
-	if err != nil || c.String() != text {
+// parseCursor reads a cursor of a list in this order.
+func (o order) parseCursor(text string) (cursor, error) {
+	c, err := o.parse(text)
+	if err != nil || o.text(c) != text {
 		return cursor{}, &offstage.InvalidError{Field: "after", Problem: fmt.Sprintf("%.100q is not a cursor of such a list", text)}
 	}
 	return c, nil
@@ -51,11 +81,11 @@ func parseCursor(text string, byEnd bool) (cursor, error) {
 
 // List returns a page of jobs; see [offstage.Inspector].
 func (s *Store) List(ctx context.Context, filter offstage.Filter) (offstage.Page, error) {
-	byEnd := filter.State == offstage.Failed || filter.State == offstage.Cancelled
+	o := orderOf(filter.State)
 	var after cursor
 	if filter.After != "" {
 		var err error
-		if after, err = parseCursor(filter.After, byEnd); err != nil {
+		if after, err = o.parseCursor(filter.After); err != nil {
 			return offstage.Page{}, err
 		}
 	}
@@ -66,43 +96,33 @@ func (s *Store) List(ctx context.Context, filter offstage.Filter) (offstage.Page
 		return offstage.Page{}, err
 	}
 	defer s.mu.Unlock()
-	rows := s.rows(filter.State, byEnd)
-	start := 0
+	rows := s.rows(filter)
+	slices.SortFunc(rows, o.compare)
 	if filter.After != "" {
-		start, _ = slices.BinarySearchFunc(rows, after, func(row, after cursor) int {
-			if after.before(row) {
-				return 1
-			}
-			return -1 // up to the cursor itself
-		})
+		rows = slices.DeleteFunc(rows, func(row cursor) bool { return o.compare(row, after) <= 0 })
 	}
-	return s.page(rows[start:], filter), nil
+	return s.page(rows, filter, o), nil
 }
 
-// rows returns the places in the list of all jobs with this state.
-func (s *Store) rows(state offstage.State, byEnd bool) []cursor {
+// rows returns the places in the list of all jobs that are to be looked at.
+func (s *Store) rows(filter offstage.Filter) []cursor {
 	var rows []cursor
-	for _, id := range slices.Backward(s.ids) {
+	for _, id := range s.ids {
 		j := s.find(id)
-		if j == nil || state != 0 && j.state != state {
+		if j == nil || filter.State != 0 && j.state != filter.State || filter.State == offstage.Ready && filter.Queue != "" && j.Queue != filter.Queue {
 			continue
 		}
-		row := cursor{id: id}
-		if byEnd {
+		row := cursor{id: id, queue: j.Queue, lane: 2*j.Priority + j.band, arrival: j.arrival}
+		if j.state.Terminal() {
 			row.ended = j.attempts[len(j.attempts)-1].FinishedAt
 		}
 		rows = append(rows, row)
-	}
-	if byEnd {
-		slices.SortFunc(rows, func(a, b cursor) int {
-			return cmp.Or(b.ended.Compare(a.ended), cmp.Compare(b.id, a.id))
-		})
 	}
 	return rows
 }
 
 // page fills a page from the rows.
-func (s *Store) page(rows []cursor, filter offstage.Filter) offstage.Page {
+func (s *Store) page(rows []cursor, filter offstage.Filter, o order) offstage.Page {
 	page := offstage.Page{Jobs: []offstage.JobInfo{}}
 	for i, row := range rows {
 		page.Looked++
@@ -113,7 +133,7 @@ func (s *Store) page(rows []cursor, filter offstage.Filter) offstage.Page {
 			break
 		}
 		if len(page.Jobs) == filter.Limit || page.Looked == offstage.MaxLooked {
-			page.Next = row.String()
+			page.Next = o.text(row)
 			break
 		}
 	}

@@ -43,8 +43,9 @@ func (p *program) listCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "list",
 		Short: "List jobs, newest first",
-		Long: `List jobs, newest first; failed and cancelled ones, if asked for by --state, by
-the time of their end. A page that is not the last ends with the cursor of the
+		Long: `List jobs, newest first. With --state ready they come in the order in which they
+will start, queue by queue; with --state failed or cancelled by the time of their
+end, latest first. A page that is not the last ends with the cursor of the
 next, for --after.`,
 		Example: `  offstage jobs list --state failed --since 24h
   offstage jobs list --kind build_report --tag nightly --limit 200 --json`,

@@ -65,7 +65,8 @@ func actionsOf(job offstage.JobInfo) Actions {
 	}
 }
 
-// listJobs is GET /jobs: newest first, 50 at a time, by state if asked.
+// listJobs is GET /jobs: 50 at a time, by state if asked; newest first, or in the
+// order in which ready jobs will start.
 func (s *service) listJobs(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	filter := offstage.Filter{Kind: query.Get("kind"), Queue: query.Get("queue"), Tag: query.Get("tag"), After: query.Get("after"), Limit: 50}

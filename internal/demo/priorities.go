@@ -203,8 +203,10 @@ func (s *service) countReady(ctx context.Context, queue string) (n int, oldest t
 			return n, oldest, false, err
 		}
 		n += len(page.Jobs)
-		if len(page.Jobs) > 0 {
-			oldest = page.Jobs[len(page.Jobs)-1].CreatedAt
+		for _, job := range page.Jobs {
+			if oldest.IsZero() || job.CreatedAt.Before(oldest) {
+				oldest = job.CreatedAt
+			}
 		}
 		if filter.After = page.Next; filter.After == "" {
 			return n, oldest, false, nil
