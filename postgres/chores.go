@@ -130,7 +130,7 @@ const (
 SELECT count(*) FROM dropped`
 	// cancelsWaitingSQL finds up to $1 jobs with a cancel that wait all the same.
 	cancelsWaitingSQL = `SELECT c.job FROM offstage.cancel c
-WHERE EXISTS (SELECT FROM offstage.ready r WHERE r.job = c.job OFFSET 0)
+WHERE EXISTS (SELECT FROM offstage.job j CROSS JOIN LATERAL (` + placeSQL + `) r WHERE j.id = c.job OFFSET 0)
 	OR EXISTS (SELECT FROM offstage.scheduled s WHERE s.job = c.job OFFSET 0)
 	OR EXISTS (SELECT FROM offstage.parked p WHERE p.kind = (SELECT kind FROM offstage.job WHERE id = c.job) AND p.job = c.job OFFSET 0)
 ORDER BY c.job LIMIT $1::int`

@@ -64,11 +64,13 @@ var parts = map[string]string{
 	"latestSQL":   "of pruneSQL",
 	"stagedSQL":   "of stateSQL",
 	"readySQL":    "of ageSQL",
+	"placeSQL":    "of stateSQL",
 	"led":         "of promoteSQL",
 	"anySQL":      "around quietSQL",
 	"listSQL":     "of listAll",
 	"notStaged":   "of listAll",
 	"byEnd":       "of listFailed",
+	"byStart":     "of listReady",
 	"findsSQL":    "many, of which each is looked at",
 
 	"createLedgerSQL": "makes the schema's ledger",

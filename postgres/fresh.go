@@ -50,8 +50,8 @@ const insertTakenSQL = `WITH u AS MATERIALIZED (
 	INSERT INTO offstage.scheduled (run_at, job, queue, priority, run)
 	SELECT run_at, id, queue, priority, 1 FROM j WHERE run_at > created_at
 ), put AS (
-	INSERT INTO offstage.ready (queue, lane, job, since, run)
-	SELECT queue, priority * 2 + 1, id, created_at, 1 FROM j WHERE run_at <= created_at
+	INSERT INTO offstage.ready (queue, lane, job, since, run, moved)
+	SELECT queue, priority * 2 + 1, id, created_at, 1, false FROM j WHERE run_at <= created_at
 )
 SELECT id, holder, live, lasts FROM u`
 

@@ -154,8 +154,8 @@ const insertReadySQL = `WITH j AS (
 		AS u (id, kind, queue, priority, max_attempts, timeout, args, extra)
 	RETURNING id, queue, priority, created_at
 )
-INSERT INTO offstage.ready (queue, lane, job, since, run)
-SELECT queue, priority * 2 + 1, id, created_at, 1 FROM j`
+INSERT INTO offstage.ready (queue, lane, job, since, run, moved)
+SELECT queue, priority * 2 + 1, id, created_at, 1, false FROM j`
 
 // insertMixedSQL is insertReadySQL for jobs of which some have a delay ($11, in
 // microseconds) or a time ($12).
@@ -171,8 +171,8 @@ const insertMixedSQL = `WITH j AS (
 	INSERT INTO offstage.scheduled (run_at, job, queue, priority, run)
 	SELECT run_at, id, queue, priority, 1 FROM j WHERE run_at > created_at
 )
-INSERT INTO offstage.ready (queue, lane, job, since, run)
-SELECT queue, priority * 2 + 1, id, created_at, 1 FROM j WHERE run_at <= created_at`
+INSERT INTO offstage.ready (queue, lane, job, since, run, moved)
+SELECT queue, priority * 2 + 1, id, created_at, 1, false FROM j WHERE run_at <= created_at`
 
 // insertStagedSQL is insertMixedSQL for jobs that wait in batch $13.
 const insertStagedSQL = `WITH j AS (

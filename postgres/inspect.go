@@ -37,7 +37,7 @@ SELECT j.id, j.kind, j.queue, j.priority, j.args, j.max_attempts, j.timeout, j.c
 	o.run, o.done, o.total, o.message, o.at
 FROM unnest($2::bigint[]) WITH ORDINALITY u (id, nr)
 CROSS JOIN LATERAL (SELECT * FROM offstage.job WHERE id = u.id OFFSET 0) j
-LEFT JOIN LATERAL (SELECT * FROM offstage.ready WHERE job = j.id OFFSET 0) r ON true
+LEFT JOIN LATERAL (` + placeSQL + `) r ON true
 LEFT JOIN LATERAL (SELECT * FROM offstage.scheduled WHERE job = j.id OFFSET 0) s ON true
 LEFT JOIN LATERAL (SELECT * FROM offstage.parked WHERE kind = j.kind AND job = j.id OFFSET 0) p ON true
 LEFT JOIN LATERAL (` + stagedSQL + `) g ON true

@@ -18,27 +18,28 @@ const (
 	maxLimit     = 1000
 )
 
-// A list looks at rows of a source in the source's order, $8 at most, and takes
+// A list looks at rows of a source in the source's order, $7 at most, and takes
 // those that the filter wants: $1 kind, $2 queue, $3 tag, $4 since, $5 until,
-// each null for any. $6 and $7 are where the page before ended. The last of $8 rows
-// is returned even if it is not wanted, so that the next page goes on from there.
-// The count at the end is only made when the page is not full.
-const listSQL = `SELECT x.id, x.at, x.nr, x.wanted FROM (
-	SELECT c.id, c.at, c.nr, ($1::int IS NULL OR j.kind = $1::int) AND ($2::int IS NULL OR j.queue = $2::int)
+// each null for any. $6 is the mark of the row where the page before ended. The last
+// of $7 rows is returned even if it is not wanted, so that the next page goes on from
+// there. The count at the end is only made when the page is not full.
+const listSQL = `SELECT x.id, array_to_string(x.mark, '.'), x.nr, x.wanted FROM (
+	SELECT c.id, c.mark, c.nr, ($1::int IS NULL OR j.kind = $1::int) AND ($2::int IS NULL OR j.queue = $2::int)
 		AND ($4::timestamptz IS NULL OR j.created_at >= $4::timestamptz) AND ($5::timestamptz IS NULL OR j.created_at < $5::timestamptz)
 		AND ($3::text IS NULL OR j.extra IS NOT NULL AND coalesce(j.extra::jsonb -> 'tags', '[]') @> to_jsonb($3::text))
 		AND %s AS wanted
-	FROM (SELECT s.id, s.at, row_number() OVER () AS nr FROM (%s LIMIT $8::int) s) c
+	FROM (SELECT s.id, s.mark, row_number() OVER () AS nr FROM (%s LIMIT $7::int) s) c
 	JOIN LATERAL (SELECT kind, queue, created_at, extra FROM offstage.job WHERE id = c.id OFFSET 0) j ON true
-) x WHERE x.wanted OR x.nr = $8::bigint
-UNION ALL SELECT 0, NULL, count(*), false FROM (%[2]s LIMIT $8::int) s
-LIMIT $9::int`
+) x WHERE x.wanted OR x.nr = $7::bigint
+UNION ALL SELECT 0, '', count(*), false FROM (%[2]s LIMIT $7::int) s
+LIMIT $8::int`
 
-// The sources of a list by state. Failed and cancelled jobs come by the time of
-// their end, all others by id.
+// The sources of a list by state: ids, with marks that tell their places. Ready jobs
+// come in the order of their start, failed and cancelled ones by the time of their
+// end, all others by id.
 var (
 	listAll       = list(byID("offstage.job", "id"), notStaged)
-	listReady     = list(byID("offstage.ready", "job"), "true")
+	listReady     = list(byStart, "true")
 	listScheduled = list(byID("offstage.scheduled", "job"), "EXISTS (SELECT FROM offstage.scheduled s WHERE s.job = c.id AND NOT s.retry OFFSET 0)")
 	listRetrying  = list(byID("offstage.scheduled", "job"), "EXISTS (SELECT FROM offstage.scheduled s WHERE s.job = c.id AND s.retry OFFSET 0)")
 	listBlocked   = list(byID("offstage.parked", "job"), "true")
@@ -51,13 +52,28 @@ var (
 func list(source, wanted string) string { return fmt.Sprintf(listSQL, wanted, source) }
 
 func byID(table, id string) string {
-	return fmt.Sprintf(`SELECT %[2]s AS id, NULL::timestamptz AS at FROM %[1]s WHERE %[2]s < $7::bigint AND ($6::timestamptz IS NULL OR true) ORDER BY %[2]s DESC`, table, id)
+	return fmt.Sprintf(`SELECT %[2]s AS id, ARRAY[%[2]s] AS mark FROM %[1]s
+		WHERE %[2]s < coalesce(($6::bigint[])[1], 9223372036854775807) ORDER BY %[2]s DESC`, table, id)
 }
 
 func byEnd(next int) string {
-	return fmt.Sprintf(`SELECT job AS id, finished_at AS at FROM offstage.attempt
-		WHERE next = %d AND (finished_at, job) < (coalesce($6::timestamptz, 'infinity'), $7::bigint) ORDER BY finished_at DESC, job DESC`, next)
+	return fmt.Sprintf(`SELECT job AS id, ARRAY[(extract(epoch FROM finished_at) * 1000000)::bigint, job] AS mark FROM offstage.attempt
+		WHERE next = %d AND (finished_at, job) < (
+			coalesce('epoch'::timestamptz + ($6::bigint[])[1] * interval '1 microsecond', 'infinity'), coalesce(($6::bigint[])[2], 0)
+		) ORDER BY finished_at DESC, job DESC`, next)
 }
+
+// byStart walks through the queues by name, and through each in the order of a fetch.
+const byStart = `SELECT r.job AS id, ARRAY[q.id, r.lane, r.xid::text::bigint, r.job] AS mark FROM (
+		SELECT id, CASE WHEN id = ($6::bigint[])[1] THEN ($6::bigint[])[2] ELSE -1 END AS lane,
+			CASE WHEN id = ($6::bigint[])[1] THEN (($6::bigint[])[3])::text::xid8 ELSE '0' END AS xid, coalesce(($6::bigint[])[4], 0) AS job
+		FROM offstage.queue WHERE ($2::int IS NULL OR id = $2::int)
+			AND ($6::bigint[] IS NULL OR name >= (SELECT name FROM offstage.queue WHERE id = ($6::bigint[])[1]))
+		ORDER BY name
+	) q CROSS JOIN LATERAL (
+		SELECT lane, xid, job FROM offstage.ready
+		WHERE queue = q.id AND (lane, xid, job) > (q.lane, q.xid, q.job) ORDER BY lane, xid, job LIMIT $7::int
+	) r`
 
 // notStaged leaves out jobs of batches that are not published, as stagedSQL finds
 // them.
@@ -72,7 +88,7 @@ func (s *Store) List(ctx context.Context, filter offstage.Filter) (offstage.Page
 	if err != nil {
 		return offstage.Page{}, err
 	}
-	after, err := parseCursor(filter.After)
+	after, err := parseMark(filter)
 	if err != nil {
 		return offstage.Page{}, err
 	}
@@ -82,7 +98,7 @@ func (s *Store) List(ctx context.Context, filter offstage.Filter) (offstage.Page
 	}
 	found, page, err := s.find(ctx, filter, []any{
 		kind, queue, orNull(filter.Tag), timeOrNull(filter.Since), timeOrNull(filter.Until),
-		timeOrNull(after.at), after.id, offstage.MaxLooked, limit + 1,
+		after, offstage.MaxLooked, limit + 1,
 	}, limit)
 	if err != nil || len(found) == 0 {
 		return page, err
@@ -120,39 +136,29 @@ func timeOrNull(t time.Time) any {
 	return t
 }
 
-// cursor is where a page ended.
-type cursor struct {
-	id int64
-	at time.Time // of the job's end, in lists by it
-}
-
-// String writes a cursor as "id" or "microseconds.id".
-func (c cursor) String() string {
-	if c.at.IsZero() {
-		return strconv.FormatInt(c.id, 10)
+// parseMark reads the cursor of a filter, the mark of a row, as an array for the
+// server; nil for none.
+func parseMark(filter offstage.Filter) (any, error) {
+	if filter.After == "" {
+		return nil, nil
 	}
-	return fmt.Sprintf("%d.%d", c.at.UnixMicro(), c.id)
-}
-
-func parseCursor(text string) (c cursor, err error) {
-	if text == "" {
-		return cursor{id: 1 << 53}, nil
+	numbers := 1 // an id
+	switch filter.State {
+	case offstage.Failed, offstage.Cancelled:
+		numbers = 2 // a time, and an id
+	case offstage.Ready:
+		numbers = 4 // a queue, a lane, a transaction, and an id
 	}
-	if at, id, timed := strings.Cut(text, "."); timed {
-		n, err := strconv.ParseInt(at, 10, 64)
-		if err != nil {
-			return c, badCursor(text)
-		}
-		c.at, text = time.UnixMicro(n), id
+	parts := strings.Split(filter.After, ".")
+	valid := len(parts) == numbers
+	for _, part := range parts {
+		n, err := strconv.ParseInt(part, 10, 64)
+		valid = valid && err == nil && n >= 0
 	}
-	if c.id, err = strconv.ParseInt(text, 10, 64); err != nil || c.id <= 0 {
-		return c, badCursor(text)
+	if !valid {
+		return nil, &offstage.InvalidError{Field: "after", Problem: fmt.Sprintf("%.100q is not a cursor of this list", filter.After)}
 	}
-	return c, nil
-}
-
-func badCursor(text string) error {
-	return &offstage.InvalidError{Field: "after", Problem: fmt.Sprintf("%q is not a cursor of this list", text)}
+	return "{" + strings.Join(parts, ",") + "}", nil
 }
 
 // filterNames returns the numbers of the kind and the queue asked for, nil for
@@ -196,26 +202,25 @@ func (s *Store) find(ctx context.Context, filter offstage.Filter, args []any, li
 	err = s.send(ctx, s.work, unit{op: "list jobs", repeatable: true, build: func(b *pgx.Batch) {
 		ids, page = nil, offstage.Page{}
 		b.Queue(s.sql(text), args...).Query(func(rows pgx.Rows) error {
-			var last cursor
-			var at *time.Time
 			var id int64
+			var mark, last string
 			var nr int
 			var wanted bool
-			_, err := pgx.ForEachRow(rows, []any{&id, &at, &nr, &wanted}, func() error {
+			_, err := pgx.ForEachRow(rows, []any{&id, &mark, &nr, &wanted}, func() error {
 				switch {
 				case id == 0: // the count
 					page.Looked = nr
 					return nil
 				case len(ids) == limit: // there is one more
-					page.Next = last.String()
+					page.Next = last
 					return nil
 				}
-				page.Looked, last = nr, cursor{id: id, at: utc(at)}
+				page.Looked, last = nr, mark
 				if wanted {
 					ids = append(ids, id)
 				}
 				if nr == offstage.MaxLooked {
-					page.Next = last.String()
+					page.Next = last
 				}
 				return nil
 			})

@@ -38,7 +38,7 @@ const (
 	aheadSQL = `SELECT (SELECT count(*) FROM (
 	SELECT FROM offstage.ready r WHERE r.queue = m.queue AND (r.lane, r.xid, r.job) < (m.lane, m.xid, m.job)
 	ORDER BY r.lane DESC, r.xid DESC, r.job DESC LIMIT $2::int
-) a) FROM offstage.ready m WHERE m.job = $1::bigint`
+) a) FROM offstage.job j CROSS JOIN LATERAL (` + placeSQL + `) m WHERE j.id = $1::bigint`
 	// lineSQL counts up to $3 ready jobs of the queue called $2.
 	lineSQL = `SELECT count(*), coalesce(extract(epoch FROM coalesce($1::timestamptz, statement_timestamp()) - min(since)) * 1000000, 0)::bigint
 FROM (

@@ -113,7 +113,7 @@ func TestStagedJobsAreNotSearched(t *testing.T) {
 	}
 	measured := func() (look, list, state effort) {
 		return s.effortOf(lookSQL, s.now, numbers(ids)),
-			s.effortOf(listAll, nil, nil, nil, nil, nil, nil, int64(ids[len(ids)-1])+1, offstage.MaxLooked, 100),
+			s.effortOf(listAll, nil, nil, nil, nil, nil, fmt.Sprintf("{%d}", ids[len(ids)-1]+1), offstage.MaxLooked, 100),
 			s.effortOf(stateSQL, int64(ids[0]), s.now)
 	}
 	look, list, state := measured()

@@ -20,10 +20,19 @@ type waiting struct {
 	reason string    // of Blocked
 }
 
+// placeSQL finds the row by which job j is ready. One that was made with its job lies
+// where the job's row says; the others are marked as moved, and indexed.
+const placeSQL = `SELECT ctid AS tid, queue, lane, xid, job, run, errors, lost FROM offstage.ready
+	WHERE moved AND job = j.id
+	UNION ALL SELECT ctid, queue, lane, xid, job, run, errors, lost FROM offstage.ready
+	WHERE queue = j.queue AND lane = j.priority * 2 + 1 AND xid = j.xid AND job = j.id AND NOT moved OFFSET 0`
+
 // takeWaitingSQL deletes the row by which job $1 waits, in whichever table it is. A
 // fetch that has it locked is waited for.
 const takeWaitingSQL = `WITH r AS (
-	DELETE FROM offstage.ready WHERE job = $1::bigint RETURNING run, errors, lost, lane, since
+	DELETE FROM offstage.ready WHERE ctid = ANY (ARRAY(
+		SELECT w.tid FROM offstage.job j CROSS JOIN LATERAL (` + placeSQL + `) w WHERE j.id = $1::bigint
+	)) RETURNING run, errors, lost, lane, since
 ), s AS (
 	DELETE FROM offstage.scheduled WHERE job = $1::bigint RETURNING run, errors, lost, run_at, retry
 ), p AS (
@@ -102,7 +111,7 @@ const stagedSQL = `SELECT b.published, t.run_at FROM offstage.batch b
 // stateSQL finds the state of job $1: null if it does not exist, or is staged in
 // a batch that is not published.
 const stateSQL = `SELECT CASE
-	WHEN EXISTS (SELECT FROM offstage.ready WHERE job = j.id OFFSET 0) THEN 2
+	WHEN EXISTS (` + placeSQL + `) THEN 2
 	WHEN EXISTS (SELECT FROM offstage.scheduled WHERE job = j.id AND retry OFFSET 0) THEN 4
 	WHEN EXISTS (SELECT FROM offstage.scheduled WHERE job = j.id OFFSET 0) THEN 1
 	WHEN EXISTS (SELECT FROM offstage.parked WHERE kind = j.kind AND job = j.id OFFSET 0) THEN 5
