@@ -53,40 +53,46 @@ func (s *Store) List(ctx context.Context, filter offstage.Filter) (offstage.Page
 	return l.page, nil
 }
 
-// cursor is the last row of a page: its job, and its end where pages go by that.
-type cursor struct {
-	end int64
-	job offstage.ID
-}
+// cursor is the place of a page's last row in its list: the numbers by which the list
+// is ordered. They are the last columns of a row.
+type cursor []int64
 
-// byEnd reports whether a filter's pages go by the time of the end.
-func byEnd(filter offstage.Filter) bool {
-	return filter.State == offstage.Failed || filter.State == offstage.Cancelled
-}
-
-func (c cursor) text(filter offstage.Filter) string {
-	if byEnd(filter) {
-		return fmt.Sprintf("%d.%d", c.end, c.job)
+// begin returns what the first page of a list comes after. All its cursors have as
+// many numbers.
+func begin(state offstage.State) cursor {
+	switch state {
+	case offstage.Ready:
+		return cursor{0, 0, 0, 0} // by start: the queue, and the key of the ready table in it
+	case offstage.Failed, offstage.Cancelled:
+		return cursor{math.MaxInt64, math.MaxInt64} // by end: its time, and the job
 	}
-	return c.job.String()
+	return cursor{math.MaxInt64} // by job
 }
 
-// parseCursor reads Filter.After; the first page begins after the end of time.
+func (c cursor) String() string {
+	parts := make([]string, len(c))
+	for i, n := range c {
+		parts[i] = strconv.FormatInt(n, 10)
+	}
+	return strings.Join(parts, ".")
+}
+
+// parseCursor reads Filter.After.
 func parseCursor(filter offstage.Filter) (cursor, error) {
-	c := cursor{math.MaxInt64, math.MaxInt64}
+	after := begin(filter.State)
 	if filter.After == "" {
-		return c, nil
+		return after, nil
 	}
-	end, job, timed := strings.Cut(filter.After, ".")
-	if !timed {
-		end, job = "0", filter.After
+	parts := strings.Split(filter.After, ".")
+	valid := len(parts) == len(after)
+	for i := 0; valid && i < len(after); i++ {
+		n, err := strconv.ParseUint(parts[i], 10, 63)
+		after[i], valid = int64(n), err == nil
 	}
-	at, errEnd := strconv.ParseInt(end, 10, 64)
-	id, errJob := offstage.ParseID(job)
-	if errEnd != nil || errJob != nil || timed != byEnd(filter) {
-		return c, &offstage.InvalidError{Field: "after", Problem: fmt.Sprintf("%q is not a cursor of such a list", filter.After)}
+	if !valid {
+		return nil, &offstage.InvalidError{Field: "after", Problem: fmt.Sprintf("%.100q is not a cursor of such a list", filter.After)}
 	}
-	return cursor{at, id}, nil
+	return after, nil
 }
 
 // lister makes one page.
@@ -97,42 +103,79 @@ type lister struct {
 	page   offstage.Page
 }
 
-// Where the pages of each filter come from: the job, the time of its end, and
-// what can be filtered before it is read. By the primary key of job, the index
-// on job of ready and scheduled, the primary keys of parked and attempt, and the
-// index of ended attempts.
+// Columns of a row of a list, and where its cursor begins.
 const (
-	sqlListed     = `, k.name, q.name, j.created_at, j.extra `
-	sqlListedOf   = ` JOIN offstage_kind k ON k.id = j.kind JOIN offstage_queue q ON q.id = j.queue `
-	sqlListAll    = `SELECT j.id, 0, 1` + sqlListed + `FROM offstage_job j` + sqlListedOf + `WHERE j.id < ? ORDER BY j.id DESC LIMIT ?`
-	sqlListReady  = `SELECT w.job, 0, 1` + sqlListed + `FROM offstage_ready w JOIN offstage_job j ON j.id = w.job` + sqlListedOf + `WHERE w.job < ? ORDER BY w.job DESC LIMIT ?`
-	sqlListTimed  = `SELECT w.job, 0, w.retry = ?` + sqlListed + `FROM offstage_scheduled w JOIN offstage_job j ON j.id = w.job` + sqlListedOf + `WHERE w.job < ? ORDER BY w.job DESC LIMIT ?`
-	sqlListParked = `SELECT w.job, 0, 1` + sqlListed + `FROM offstage_parked w JOIN offstage_job j ON j.id = w.job` + sqlListedOf + `WHERE w.job < ? ORDER BY w.job DESC LIMIT ?`
-	sqlListDone   = `SELECT w.job, 0, w.next = 6` + sqlListed + `FROM offstage_attempt w JOIN offstage_job j ON j.id = w.job` + sqlListedOf + `WHERE w.job < ? ORDER BY w.job DESC, w.run DESC LIMIT ?`
-	sqlListEnded  = `SELECT w.job, w.finished_at, 1` + sqlListed + `FROM offstage_attempt w JOIN offstage_job j ON j.id = w.job` + sqlListedOf + `WHERE w.next = ? AND w.next IN (7, 8) AND (w.finished_at, w.job) < (?, ?) ORDER BY w.finished_at DESC, w.job DESC LIMIT ?`
+	colListed = iota // whether it belongs to the list
+	colListedKind
+	colListedQueue
+	colListedAt
+	colListedExtra
+	colListedJob
+	colCursor
 )
+
+// Where the pages of each filter come from: what can be filtered before the job is
+// read, and the cursor. By the primary keys of job, ready, parked and attempt, the
+// index on job of scheduled, and the index of ended attempts.
+const (
+	sqlListed     = `, k.name, q.name, j.created_at, j.extra, j.id, `
+	sqlListedOf   = ` JOIN offstage_kind k ON k.id = j.kind JOIN offstage_queue q ON q.id = j.queue `
+	sqlListAll    = `SELECT 1` + sqlListed + `j.id FROM offstage_job j` + sqlListedOf + `WHERE j.id < ? ORDER BY j.id DESC LIMIT ?`
+	sqlListReady  = `SELECT 1` + sqlListed + `w.queue, w.priority, w.band, w.seq FROM offstage_ready w JOIN offstage_job j ON j.id = w.job` + sqlListedOf + `WHERE w.queue = ? AND (w.priority, w.band, w.seq) > (?, ?, ?) ORDER BY w.priority, w.band, w.seq LIMIT ?`
+	sqlListTimed  = `SELECT w.retry = ?` + sqlListed + `w.job FROM offstage_scheduled w JOIN offstage_job j ON j.id = w.job` + sqlListedOf + `WHERE w.job < ? ORDER BY w.job DESC LIMIT ?`
+	sqlListParked = `SELECT 1` + sqlListed + `w.job FROM offstage_parked w JOIN offstage_job j ON j.id = w.job` + sqlListedOf + `WHERE w.job < ? ORDER BY w.job DESC LIMIT ?`
+	sqlListDone   = `SELECT w.next = 6` + sqlListed + `w.job FROM offstage_attempt w JOIN offstage_job j ON j.id = w.job` + sqlListedOf + `WHERE w.job < ? ORDER BY w.job DESC, w.run DESC LIMIT ?`
+	sqlListEnded  = `SELECT 1` + sqlListed + `w.finished_at, w.job FROM offstage_attempt w JOIN offstage_job j ON j.id = w.job` + sqlListedOf + `WHERE w.next = ? AND w.next IN (7, 8) AND (w.finished_at, w.job) < (?, ?) ORDER BY w.finished_at DESC, w.job DESC LIMIT ?`
+	sqlListOne    = `SELECT 1` + sqlListed + `j.id FROM offstage_job j` + sqlListedOf + `WHERE j.id = ?`
+)
+
+// listLimit is one row more than a page looks at, which then knows that there is another.
+const listLimit = offstage.MaxLooked + 1
 
 // source returns the rows behind a cursor in the order of the filter's pages.
 func (l *lister) source(after cursor) (iter.Seq2[row, error], error) {
-	limit := offstage.MaxLooked + 1
 	switch state := l.filter.State; state {
 	case offstage.Ready:
-		return l.rows(sqlListReady, after.job, limit), nil
+		return l.ready(after), nil
 	case offstage.Scheduled, offstage.Retrying:
-		return l.rows(sqlListTimed, state == offstage.Retrying, after.job, limit), nil
+		return l.rows(sqlListTimed, state == offstage.Retrying, after[0], listLimit), nil
 	case offstage.Blocked:
-		return l.rows(sqlListParked, after.job, limit), nil
+		return l.rows(sqlListParked, after[0], listLimit), nil
 	case offstage.Completed:
-		return l.rows(sqlListDone, after.job, limit), nil
+		return l.rows(sqlListDone, after[0], listLimit), nil
 	case offstage.Failed, offstage.Cancelled:
-		return l.rows(sqlListEnded, state, after.end, after.job, limit), nil
+		return l.rows(sqlListEnded, state, after[0], after[1], listLimit), nil
 	case offstage.Running:
 		return l.held(after)
 	}
-	return l.rows(sqlListAll, after.job, limit), nil
+	return l.rows(sqlListAll, after[0], listLimit), nil
 }
 
-const sqlListOne = `SELECT j.id, 0, 1` + sqlListed + `FROM offstage_job j` + sqlListedOf + `WHERE j.id = ?`
+// The queues from that of a cursor on, or the only one that is asked for, by the index
+// of their names: a small table.
+const sqlListQueues = `SELECT id FROM offstage_queue
+WHERE name >= coalesce((SELECT name FROM offstage_queue WHERE id = ?1), '') AND ?2 IN ('', name) ORDER BY name`
+
+// ready are the ready jobs queue by queue, each along the primary key.
+func (l *lister) ready(after cursor) iter.Seq2[row, error] {
+	return func(yield func(row, error) bool) {
+		for queue, err := range l.rows(sqlListQueues, after[0], l.filter.Queue) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			from := begin(offstage.Ready)
+			if queue.num(0) == after[0] {
+				from = after
+			}
+			for r, err := range l.rows(sqlListReady, queue.num(0), from[1], from[2], from[3], listLimit) {
+				if !yield(r, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
 
 // held are the jobs that the claims name: every running one is among them.
 func (l *lister) held(after cursor) (iter.Seq2[row, error], error) {
@@ -143,7 +186,7 @@ func (l *lister) held(after cursor) (iter.Seq2[row, error], error) {
 	ids := slices.Sorted(maps.Keys(all))
 	return func(yield func(row, error) bool) {
 		for _, id := range slices.Backward(ids) {
-			if id >= after.job {
+			if int64(id) >= after[0] {
 				continue
 			}
 			r, err := first(l.rows(sqlListOne, id))
@@ -166,26 +209,28 @@ func (l *lister) walk(ctx context.Context, rows iter.Seq2[row, error]) error {
 			return err
 		}
 		if l.page.Looked == offstage.MaxLooked {
-			l.page.Next = last.text(l.filter)
+			l.page.Next = last.String()
 			return nil
 		}
 		if l.page.Looked++; l.page.Looked%1000 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		at := cursor{r.num(1), r.id(0)}
 		info, ok, err := l.pick(r)
 		if err != nil {
 			return err
 		}
 		if ok && len(l.page.Jobs) == l.filter.Limit {
-			l.page.Next = last.text(l.filter)
+			l.page.Next = last.String()
 			return nil
 		}
 		if ok {
 			l.page.Jobs = append(l.page.Jobs, info)
 		}
 		if ok || len(l.page.Jobs) < l.filter.Limit {
-			last = at
+			last = last[:0]
+			for i := range r[colCursor:] {
+				last = append(last, r.num(colCursor+i))
+			}
 		}
 	}
 	return nil
@@ -194,23 +239,23 @@ func (l *lister) walk(ctx context.Context, rows iter.Seq2[row, error]) error {
 // pick reads a job if it passes the filter.
 func (l *lister) pick(r row) (info offstage.JobInfo, ok bool, err error) {
 	f := l.filter
-	if !r.yes(2) || f.Kind != "" && r.text(3) != f.Kind || f.Queue != "" && r.text(4) != f.Queue {
+	if !r.yes(colListed) || f.Kind != "" && r.text(colListedKind) != f.Kind || f.Queue != "" && r.text(colListedQueue) != f.Queue {
 		return info, false, nil
 	}
-	created := r.when(5)
+	created := r.when(colListedAt)
 	if !f.Since.IsZero() && created.Before(f.Since) || !f.Until.IsZero() && !created.Before(f.Until) {
 		return info, false, nil
 	}
 	if f.Tag != "" {
 		var extra offstage.Extra
-		if !r.null(6) {
-			err = json.Unmarshal(r.json(6), &extra)
+		if !r.null(colListedExtra) {
+			err = json.Unmarshal(r.json(colListedExtra), &extra)
 		}
 		if err != nil || !slices.Contains(extra.Tags, f.Tag) {
 			return info, false, err
 		}
 	}
-	full, err := first(l.rows(sqlInfoOf, r.id(0)))
+	full, err := first(l.rows(sqlInfoOf, r.id(colListedJob)))
 	if err != nil || full == nil {
 		return info, false, err
 	}
