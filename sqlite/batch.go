@@ -180,11 +180,11 @@ func (t *tx) publishBatch(id int64, from offstage.ID, limit int) (done int, more
 	if err := t.load(); err != nil {
 		return 0, false, err
 	}
-	ready, err := t.exec(sqlToReady, t.count.seq, t.now, id, from, last.num(0), t.now)
+	ready, err := t.exec(sqlToReady, t.count.job, t.now, id, from, last.num(0), t.now)
 	if err != nil {
 		return 0, false, err
 	}
-	t.count.seq, t.raised = t.count.seq+ready, true
+	t.count.job, t.raised = t.count.job+ready, true
 	scheduled, err := t.exec(sqlToScheduled, id, from, last.num(0), t.now)
 	if err != nil {
 		return 0, false, err

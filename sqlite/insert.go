@@ -78,13 +78,9 @@ func (t *tx) insertTogether(jobs []offstage.NewJob, inserted []offstage.Inserted
 		if err != nil {
 			return 0, err
 		}
-		seq, err := t.next(&t.count.seq)
-		if err != nil {
-			return 0, err
-		}
 		inserted[i].ID = offstage.ID(id)
 		facts = append(facts, id, kind.id, queue.id, job.Priority, string(job.Args), job.MaxAttempts, job.Timeout)
-		places = append(places, queue.id, job.Priority, seq, id)
+		places = append(places, queue.id, job.Priority, id, id)
 	}
 	t.tell(offstage.NewsReady)
 	if _, err := t.exec(sqlAddJobs, facts...); err != nil {
@@ -100,7 +96,10 @@ func (t *tx) insertPlain(job *offstage.NewJob) (offstage.ID, error) {
 	if err != nil {
 		return 0, err
 	}
-	return w.job, t.place(w, t.dueOf(job))
+	if due := t.dueOf(job); due > t.now {
+		return w.job, t.schedule(w, due, false)
+	}
+	return w.job, t.arrive(w)
 }
 
 // dueOf returns when a new job becomes due.

@@ -8,8 +8,8 @@ import (
 	"github.com/offstagehq/offstage"
 )
 
-// A job with all that says where it stands, by primary keys and the indexes on
-// job; for the WHERE and ORDER BY of whoever asks.
+// A job with all that says where it stands, by primary keys, the index of moved
+// ready rows and the index on job of the scheduled; for the WHERE of whoever asks.
 const sqlInfo = `SELECT j.id, k.name, q.name, j.priority, j.args, j.max_attempts, j.timeout, j.created_at, j.run_at, j.uniq_key, j.extra,
 r.run, r.errors, r.lost, r.since,
 s.run, s.errors, s.lost, s.run_at, s.retry,
@@ -20,8 +20,7 @@ o.run, o.done, o.total, o.message, o.at,
 c.job
 FROM offstage_job j
 JOIN offstage_kind k ON k.id = j.kind
-JOIN offstage_queue q ON q.id = j.queue
-LEFT JOIN offstage_ready r ON r.job = j.id
+JOIN offstage_queue q ON q.id = j.queue` + sqlJoinReady + `
 LEFT JOIN offstage_scheduled s ON s.job = j.id
 LEFT JOIN offstage_parked p ON p.job = j.id
 LEFT JOIN offstage_staged g ON g.job = j.id

@@ -43,9 +43,9 @@ func (s *Store) Look(ctx context.Context, ids []offstage.ID) ([]offstage.JobInfo
 // The jobs before one, from it towards the head, by the primary key of the ready
 // table: the head is not walked if there are more than the limit.
 const sqlAhead = `SELECT (SELECT count(*) FROM (SELECT 1 FROM offstage_ready r
-WHERE r.queue = m.queue AND (r.priority, r.band, r.seq) < (m.priority, m.band, m.seq)
+WHERE r.queue = one.queue AND (r.priority, r.band, r.seq) < (one.priority, one.band, one.seq)
 ORDER BY r.priority DESC, r.band DESC, r.seq DESC LIMIT ?))
-FROM offstage_ready m WHERE m.job = ?`
+FROM offstage_ready one WHERE ` + sqlReadyOf
 
 // Place counts the jobs before a ready one.
 func (s *Store) Place(ctx context.Context, id offstage.ID, limit int) (place offstage.Place, err error) {

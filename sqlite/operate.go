@@ -19,16 +19,14 @@ type standing struct {
 	seq     int64
 }
 
-// One job with the one row that says where it stands: by the primary keys, and
-// the indexes on job.
+// One job with the one row that says where it stands, by the same keys as sqlInfo.
 const sqlStanding = `SELECT j.queue, j.priority, j.kind, j.run_at, j.uniq_key,
 r.run, r.errors, r.lost, r.band, r.seq,
 s.run, s.errors, s.lost, s.retry,
 p.run, p.errors, p.lost,
 g.batch, g.run_at, b.published,
 a.run, a.errors, a.lost, a.next
-FROM offstage_job j
-LEFT JOIN offstage_ready r ON r.job = j.id
+FROM offstage_job j` + sqlJoinReady + `
 LEFT JOIN offstage_scheduled s ON s.job = j.id
 LEFT JOIN offstage_parked p ON p.job = j.id
 LEFT JOIN offstage_staged g ON g.job = j.id
@@ -218,7 +216,7 @@ func (t *tx) reschedule(at standing, change offstage.Change) (offstage.State, er
 // One row of a job in each table, by the primary key or the index on job.
 const (
 	sqlSetPriority    = `UPDATE offstage_job SET priority = ? WHERE id = ?`
-	sqlReadyPriority  = `UPDATE offstage_ready SET priority = ?, seq = ? WHERE job = ?`
+	sqlReadyPriority  = `UPDATE offstage_ready SET priority = ?, seq = ? WHERE ` + sqlReadyOf
 	sqlStagedPriority = `UPDATE offstage_staged SET priority = ? WHERE job = ?`
 )
 
@@ -226,20 +224,21 @@ const (
 // those that have it already.
 func (t *tx) prioritize(at standing, priority int) error {
 	t.tell(offstage.NewsReady)
+	if at.state == offstage.Ready {
+		seq, err := t.next(&t.count.job)
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec(sqlReadyPriority, priority, seq, at.job); err != nil {
+			return err
+		}
+	}
 	for _, query := range []string{sqlSetPriority, sqlStagedPriority} {
 		if _, err := t.exec(query, priority, at.job); err != nil {
 			return err
 		}
 	}
-	if at.state != offstage.Ready {
-		return nil
-	}
-	seq, err := t.next(&t.count.seq)
-	if err != nil {
-		return err
-	}
-	_, err = t.exec(sqlReadyPriority, priority, seq, at.job)
-	return err
+	return nil
 }
 
 // One job by the primary key of each table.

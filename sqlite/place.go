@@ -21,18 +21,41 @@ const (
 	bandArrival = 1 // all others
 )
 
-// One row into the ready table; its primary key and the index on job.
+// Where the ready row of a job j is: always at the job's queue and priority, so whoever
+// changes these moves the ready row first. One that came with the job is in the band of
+// arrival with the job's id for its seq; for all others m, the index
+// offstage_ready_moved, knows band and seq. The job is compared, too: a program of an
+// earlier version may have given that seq to another's.
+const (
+	sqlMoved   = ` LEFT JOIN offstage_ready m ON m.job = j.id AND (m.band <> 1 OR m.seq <> m.job)`
+	sqlReadyAt = `j.queue, j.priority, coalesce(m.band, 1), coalesce(m.seq, j.id), j.id`
+
+	// For the FROM of a statement about jobs j: their ready rows r, if they have one.
+	sqlJoinReady = sqlMoved + ` LEFT JOIN offstage_ready r ON (r.queue, r.priority, r.band, r.seq, r.job) = (` + sqlReadyAt + `)`
+	// For the WHERE of a statement about ready rows: the one of a job.
+	sqlReadyOf = `(queue, priority, band, seq, job) = (SELECT ` + sqlReadyAt + ` FROM offstage_job j` + sqlMoved + ` WHERE j.id = ?)`
+)
+
+// One row into the ready table: its primary key and, unless the row comes with its
+// job, the index of the moved.
 const sqlMakeReady = `INSERT INTO offstage_ready (queue, priority, band, seq, job, run, errors, lost, since)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
+// arrive makes a job ready that was just added: its number is its place, too.
+func (t *tx) arrive(w waiting) error { return t.addReady(w, bandArrival, int64(w.job)) }
+
 // makeReady puts a job at the end of a band.
 func (t *tx) makeReady(w waiting, band int) error {
-	seq, err := t.next(&t.count.seq)
+	seq, err := t.next(&t.count.job)
 	if err != nil {
 		return err
 	}
+	return t.addReady(w, band, seq)
+}
+
+func (t *tx) addReady(w waiting, band int, seq int64) error {
 	t.tell(offstage.NewsReady)
-	_, err = t.exec(sqlMakeReady, w.queue, w.priority, band, seq, w.job, w.run, w.errors, w.lost, t.now)
+	_, err := t.exec(sqlMakeReady, w.queue, w.priority, band, seq, w.job, w.run, w.errors, w.lost, t.now)
 	return err
 }
 
@@ -65,9 +88,9 @@ func (t *tx) park(w waiting, kind int64, reason string) error {
 	return err
 }
 
-// One job by the index on job, or the primary key, of each table.
+// One job by the primary key, or the index on job, of each table.
 const (
-	sqlUnready    = `DELETE FROM offstage_ready WHERE job = ?`
+	sqlUnready    = `DELETE FROM offstage_ready WHERE ` + sqlReadyOf
 	sqlUnschedule = `DELETE FROM offstage_scheduled WHERE job = ?`
 	sqlUnpark     = `DELETE FROM offstage_parked WHERE job = ?`
 	sqlUnstage    = `DELETE FROM offstage_staged WHERE job = ?`

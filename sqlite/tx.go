@@ -20,9 +20,10 @@ type tx struct {
 	renewed int // statements that only renewed the leadership
 }
 
-// counters are what was given out last.
+// counters are what was given out last. The ids of jobs and the places of ready ones
+// come from the same counter, job.
 type counters struct {
-	job, seq, worker, batch, names int64
+	job, worker, batch, names int64
 }
 
 // writerState is what the writer knows between its transactions, as long as
@@ -89,9 +90,11 @@ func (s *Store) poke() {
 	s.queue.wake()
 }
 
+// A program of an earlier version, which may have the same file open during a deploy,
+// counts places apart, in seq: the next number comes after both, and is written as both.
 const (
-	sqlCounters    = `SELECT job, seq, worker, batch, names FROM offstage_counter WHERE one = 1`
-	sqlSetCounters = `UPDATE offstage_counter SET job = ?, seq = ?, worker = ?, batch = ?, names = ? WHERE one = 1`
+	sqlCounters    = `SELECT max(job, seq), worker, batch, names FROM offstage_counter WHERE one = 1`
+	sqlSetCounters = `UPDATE offstage_counter SET job = ?1, seq = ?1, worker = ?2, batch = ?3, names = ?4 WHERE one = 1`
 )
 
 // load reads the counters, once per transaction and only after others wrote.
@@ -103,7 +106,7 @@ func (t *tx) load() error {
 	if err != nil {
 		return err
 	}
-	t.count = counters{r.num(0), r.num(1), r.num(2), r.num(3), r.num(4)}
+	t.count = counters{r.num(0), r.num(1), r.num(2), r.num(3)}
 	t.loaded = true
 	return nil
 }
@@ -124,7 +127,7 @@ func (t *tx) flush() error {
 		return nil
 	}
 	t.raised = false
-	_, err := t.exec(sqlSetCounters, t.count.job, t.count.seq, t.count.worker, t.count.batch, t.count.names)
+	_, err := t.exec(sqlSetCounters, t.count.job, t.count.worker, t.count.batch, t.count.names)
 	return err
 }
 

@@ -89,11 +89,11 @@ func (t *tx) replace(holder offstage.ID, job *offstage.NewJob, first int64) (boo
 		}
 		due = min(due, first+longest.Microseconds())
 	}
-	w, err := t.rewrite(holder, job, due)
-	if err != nil {
+	if err := t.unplace(holder); err != nil {
 		return false, err
 	}
-	if err := t.unplace(holder); err != nil {
+	w, err := t.rewrite(holder, job, due)
+	if err != nil {
 		return false, err
 	}
 	w.run, w.errors, w.lost = at.run, at.errors, at.lost
@@ -103,7 +103,8 @@ func (t *tx) replace(holder offstage.ID, job *offstage.NewJob, first int64) (boo
 // One job by its primary key: all but what it is and when it came.
 const sqlRewrite = `UPDATE offstage_job SET queue = ?, priority = ?, args = ?, max_attempts = ?, timeout = ?, run_at = ?, uniq_mode = ?, extra = ? WHERE id = ?`
 
-// rewrite gives a job the facts of another, and returns where it now belongs.
+// rewrite gives a job that is not ready the facts of another, and returns where it
+// now belongs.
 func (t *tx) rewrite(id offstage.ID, job *offstage.NewJob, due int64) (waiting, error) {
 	queue, err := t.queue(job.Queue)
 	if err != nil {
