@@ -41,9 +41,11 @@ func (s *Store) Look(ctx context.Context, ids []offstage.ID) ([]offstage.JobInfo
 }
 
 // The jobs before one, from it towards the head, by the primary key of the ready
-// table: the head is not walked if there are more than the limit.
+// table: the head is not walked if there are more than the limit. Of plain columns on
+// the right SQLite would take only the first for a bound, and walk through all of the
+// priority behind the one; + takes their affinity away, and all three are.
 const sqlAhead = `SELECT (SELECT count(*) FROM (SELECT 1 FROM offstage_ready r
-WHERE r.queue = one.queue AND (r.priority, r.band, r.seq) < (one.priority, one.band, one.seq)
+WHERE r.queue = one.queue AND (r.priority, r.band, r.seq) < (+one.priority, +one.band, +one.seq)
 ORDER BY r.priority DESC, r.band DESC, r.seq DESC LIMIT ?))
 FROM offstage_ready one WHERE ` + sqlReadyOf
 

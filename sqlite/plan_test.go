@@ -23,7 +23,7 @@ func TestReadyRowsAreFoundByKeys(t *testing.T) {
 		sqlStanding:      "SEARCH r" + one,
 		sqlUnready:       "SEARCH offstage_ready" + one,
 		sqlReadyPriority: "SEARCH offstage_ready" + one,
-		sqlAhead:         "SEARCH one" + one,
+		sqlAhead:         "SEARCH r" + some + "<(?,?,?))",
 		sqlListReady:     "SEARCH w" + some + ">(?,?,?))",
 		sqlTakeReady:     "SEARCH offstage_ready" + some + "<(?,?,?))",
 		sqlFirstReady:    "SEARCH r USING PRIMARY KEY (queue=?)",
