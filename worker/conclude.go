@@ -50,7 +50,10 @@ func (e *engine) conclude(work context.Context, a *attempt, out *output) {
 func (a *attempt) conclude(out *output, lost int) (result offstage.Result) {
 	end := offstage.Ending{
 		Facts: a.job.Facts, Run: a.job.Run, Errors: a.job.Errors, Lost: lost,
-		Err: out.err, Cause: out.cause, Now: time.Now(), Started: out.started,
+		Err: out.err, Cause: out.cause, Now: out.ended, Started: out.started,
+	}
+	if end.Now.IsZero() {
+		end.Now = time.Now()
 	}
 	defer func() {
 		if value := recover(); value != nil {

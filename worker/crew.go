@@ -3,16 +3,57 @@ package worker
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
+
+// hands is goroutines that wait for something to do, a few of them: their stacks have
+// grown to what handlers and calls of the store need, which takes a new goroutine
+// longer than a short handler.
+type hands struct {
+	running sync.WaitGroup
+	tasks   chan func()   // not buffered: only who waits takes one
+	waiting atomic.Int32  // that do
+	over    chan struct{} // closed when they need not any more
+}
+
+// mostWaiting is how many goroutines wait; the others end.
+const mostWaiting = 8
+
+func newHands() *hands { return &hands{tasks: make(chan func()), over: make(chan struct{})} }
+
+// Go runs do on a goroutine that waits or, if none does, on a new one. do may end it by
+// runtime.Goexit.
+func (h *hands) Go(do func()) {
+	select {
+	case h.tasks <- do:
+	default:
+		h.running.Go(func() {
+			for do != nil {
+				do()
+				do = h.next()
+			}
+		})
+	}
+}
+
+// next waits for the next task; nil ends the goroutine.
+func (h *hands) next() (do func()) {
+	if h.waiting.Add(1) <= mostWaiting {
+		select {
+		case do = <-h.tasks:
+		case <-h.over:
+		}
+	}
+	h.waiting.Add(-1)
+	return do
+}
 
 // crew is the goroutines that execute attempts. Whoever takes an attempt first
 // sees to it that somebody is there for the next one, so that no attempt waits
 // for another's handler; and goes on with the one after that when its own has
 // ended. So handlers that wait have a goroutine each, while short ones share a
-// few, whose stacks have grown to what handlers need.
+// few.
 type crew struct {
-	running sync.WaitGroup
-
 	mu      sync.Mutex
 	waiting []*attempt // guarded by mu: in the order in which they start
 	taken   int        // guarded by mu: of waiting, from its start
@@ -41,7 +82,7 @@ func (e *engine) man(work context.Context, attempts []*attempt) {
 // enlist starts a goroutine that executes attempts until none waits. A handler
 // may end it by runtime.Goexit.
 func (e *engine) enlist(work context.Context) {
-	e.crew.running.Go(func() {
+	e.hands.Go(func() {
 		base := context.WithoutCancel(work)
 		for {
 			a, more := e.crew.take()

@@ -22,6 +22,7 @@ type output struct {
 	trace   string // of a panic
 	started bool
 	ran     time.Duration
+	ended   time.Time // when the handler returned; zero: it was not entered
 }
 
 // enter notes a claim in the book and returns its attempts in the order in which
@@ -162,7 +163,8 @@ func (e *engine) execute(base, work context.Context, a *attempt) {
 			e.acquit()
 		}
 	}()
-	if err := e.prepare(ctx, a, suspect); err != nil {
+	begun, err := e.prepare(ctx, a, suspect)
+	if err != nil {
 		out.err, out.cause = err, err
 		return
 	}
@@ -176,7 +178,6 @@ func (e *engine) execute(base, work context.Context, a *attempt) {
 		defer cancel()
 	}
 	e.book.started(a, ctx.Err)
-	begun := time.Now()
 	a.execution.begin(begun)
 	out.started = true
 	a.enter()
@@ -193,20 +194,22 @@ func (a *attempt) enter() {
 
 // prepare waits until the attempt may start: for its arguments, a valid lease and
 // its place in the ward, and a suspect until the store has back what was claimed with
-// it and knows its name. An error says that it will not start.
-func (e *engine) prepare(ctx context.Context, a *attempt, suspect bool) error {
+// it and knows its name. It returns when the attempt begins; an error says that it will
+// not start. Of what a job that does nothing takes, reading the clock is a good part.
+func (e *engine) prepare(ctx context.Context, a *attempt, suspect bool) (begun time.Time, err error) {
 	if a.marks.argsDeferred && e.mayStart(ctx) == nil {
 		a.enter()
 		if err := e.loadArgs(ctx, a); err != nil {
-			return err
+			return begun, err
 		}
 	}
 	retry := backoff{first: 50 * time.Millisecond, last: time.Second}
 	for named := false; ; {
 		if err := e.mayStart(ctx); err != nil {
-			return err
+			return begun, err
 		}
-		ok, wait := e.lease.valid(a.claim.session)
+		at := e.clock()
+		ok, wait := e.lease.valid(a.claim.session, at)
 		switch {
 		case ok && suspect && a.stay == nil:
 			e.isolate(ctx, a)
@@ -218,10 +221,10 @@ func (e *engine) prepare(ctx context.Context, a *attempt, suspect bool) error {
 			}
 		case ok && suspect:
 			e.ward.begin(a.stay)
-			return nil
+			return at.mono, nil
 		case ok:
-			if wait = e.ward.enter(a, time.Now()); wait == nil {
-				return nil
+			if wait = e.ward.enter(a, at.mono); wait == nil {
+				return at.mono, nil
 			}
 		}
 		a.enter()
@@ -324,7 +327,8 @@ func (p *panicError) Unwrap() error {
 func (e *engine) call(ctx context.Context, a *attempt, begun time.Time, out *output) {
 	returned := false
 	defer func() {
-		out.ran = time.Since(begun)
+		out.ended = time.Now()
+		out.ran = out.ended.Sub(begun)
 		out.cause = context.Cause(ctx)
 		if returned {
 			return

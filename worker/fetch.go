@@ -184,7 +184,7 @@ const forever = time.Hour
 func (e *engine) plan() (s *session, free []int, wait time.Duration) {
 	f, at := e.fetcher, time.Now()
 	s = e.lease.current()
-	if ok, _ := e.lease.valid(s); !ok {
+	if ok, _ := e.lease.valid(s, e.clock()); !ok {
 		return nil, nil, forever
 	}
 	if len(f.flights) == maxFlights {
@@ -304,10 +304,10 @@ func (e *engine) fetch(work context.Context, s *session, free []int) {
 		ask()
 		return
 	}
-	go func() {
+	e.hands.Go(func() {
 		ask()
 		e.wake()
-	}()
+	})
 }
 
 // land starts what a claim brought.

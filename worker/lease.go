@@ -109,12 +109,12 @@ func (l *lease) current() *session {
 	return l.session
 }
 
-// valid reports whether a job of this session may start now. If not, changed is
-// closed when that may have become different.
-func (l *lease) valid(s *session) (ok bool, changed <-chan struct{}) {
+// valid reports whether a job of this session may start at this moment, which is now.
+// If not, changed is closed when that may have become different.
+func (l *lease) valid(s *session, at moment) (ok bool, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ok = s != nil && l.session == s && l.clock().since(l.renewed) < l.length-l.margin
+	ok = s != nil && l.session == s && at.since(l.renewed) < l.length-l.margin
 	l.refused = l.refused || !ok
 	return ok, l.changed
 }

@@ -82,8 +82,9 @@ func (e *engine) run(ctx context.Context, stop, kill <-chan struct{}) error {
 	telling.wg.Wait()
 	limiting.stop()
 	endWork()
+	close(e.hands.over)
 	if len(deaf) == 0 {
-		e.crew.running.Wait()
+		e.hands.running.Wait()
 	}
 	return e.verdict(deaf, unsettled)
 }

@@ -150,6 +150,7 @@ type engine struct {
 	suspects chan struct{} // holds the one suspect that may run
 	ward     *ward
 	crew     crew
+	hands    *hands
 
 	hungry    signal // fetch: think again
 	beatNow   signal // beat: do not wait
@@ -167,7 +168,7 @@ type engine struct {
 func (w *Worker) engine() *engine {
 	e := &engine{
 		store: w.store, config: w.config, kinds: w.kinds, clock: w.clock, log: w.config.Logger, began: time.Now(),
-		lease: newLease(w.config, w.clock), recorder: newRecorder(), rescues: newRescues(),
+		lease: newLease(w.config, w.clock), recorder: newRecorder(), hands: newHands(), rescues: newRescues(),
 		strays: &strays{more: newSignal()}, reports: newReports(),
 		hooks:    &hooks{tell: w.config.OnChange, more: newSignal()},
 		suspects: make(chan struct{}, 1), alarm: newAlarm(w.config.Beat),
