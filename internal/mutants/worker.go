@@ -12,8 +12,8 @@ var ofEngine = []mutant{
 	{
 		name: "a job starts on a lease that is not valid",
 		file: "worker/execute.go",
-		old:  "\t\tok, wait := e.lease.valid(a.claim.session)\n",
-		new:  "\t\tok, wait := e.lease.valid(a.claim.session)\n\t\tok = true\n",
+		old:  "\t\tok, wait := e.lease.valid(a.claim.session, at)\n",
+		new:  "\t\tok, wait := e.lease.valid(a.claim.session, at)\n\t\tok = true\n",
 		pkg:  "./worker", test: "TestNothingStartsOnAnInvalidLease",
 	},
 	{
