@@ -46,14 +46,14 @@ const claimSQL = `WITH picked AS MATERIALIZED (
 		LIMIT pool.slots
 	) p
 ), gone AS (
-	DELETE FROM offstage.ready WHERE ctid = ANY (ARRAY(SELECT tid FROM picked)) RETURNING job, run, errors, lost
+	DELETE FROM offstage.ready WHERE ctid = ANY (ARRAY(SELECT tid FROM picked))
 ), lease AS (
 	INSERT INTO offstage.claim (worker, seq, at, jobs, runs, errors, lost)
-	SELECT $2::bigint, $3::bigint, coalesce($1::timestamptz, statement_timestamp()), ARRAY(SELECT job FROM gone),
-		CASE WHEN EXISTS (SELECT FROM gone WHERE run <> 1) THEN ARRAY(SELECT run FROM gone) END,
-		CASE WHEN EXISTS (SELECT FROM gone WHERE errors <> 0) THEN ARRAY(SELECT errors FROM gone) END,
-		CASE WHEN EXISTS (SELECT FROM gone WHERE lost <> 0) THEN ARRAY(SELECT lost FROM gone) END
-	WHERE EXISTS (SELECT FROM gone)
+	SELECT $2::bigint, $3::bigint, coalesce($1::timestamptz, statement_timestamp()), ARRAY(SELECT job FROM picked),
+		CASE WHEN again THEN ARRAY(SELECT run FROM picked) END, CASE WHEN again THEN ARRAY(SELECT errors FROM picked) END,
+		CASE WHEN again THEN ARRAY(SELECT lost FROM picked) END
+	FROM (SELECT EXISTS (SELECT FROM picked WHERE run <> 1 OR errors <> 0 OR lost <> 0) AS again) p
+	WHERE EXISTS (SELECT FROM picked)
 )
 SELECT 0::bigint, 0::bigint, '0'::xid8, 0::smallint, 0, 0, 0, NULL::int, NULL::int, NULL::bigint,
 	coalesce($1::timestamptz, statement_timestamp()), NULL::bytea, pg_current_snapshot()::text,

@@ -130,10 +130,10 @@ func (s *Store) insertShared(ctx context.Context, rows []row) ([]offstage.Insert
 	return s.insertUnique(ctx, rows)
 }
 
-// storeBids stores a group of unique jobs in one transaction and answers its members.
+// storeBids stores a group of unique jobs in one transaction.
 // If one of them cannot be stored, or waits for somebody's open transaction, each is
 // looked at alone. So is one that an earlier try may have stored.
-func (s *Store) storeBids(group []*bid) {
+func (s *Store) storeBids(group []*bid) (answer func()) {
 	rows := make([]row, len(group))
 	for i, b := range group {
 		rows[i] = b.row
@@ -147,11 +147,13 @@ func (s *Store) storeBids(group []*bid) {
 		}
 		return err
 	})
-	for _, b := range group {
-		if err == nil {
-			b.inserted, b.settled = held[b.row.id].settles(&b.row)
+	return func() {
+		for _, b := range group {
+			if err == nil {
+				b.inserted, b.settled = held[b.row.id].settles(&b.row)
+			}
+			b.done <- err
 		}
-		b.done <- err
 	}
 }
 

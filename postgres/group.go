@@ -9,21 +9,30 @@ import (
 const (
 	// groupRows bounds what one statement of a group stores.
 	groupRows = 2000
-	// groupWait is how long a group waits for as many members as the group
-	// before it had. A member that comes alone never waits.
+	// groupWait is how long a group waits for those who had a part in the group
+	// before it, beside those who waited meanwhile. Who comes alone never waits.
 	groupWait = 100 * time.Microsecond
+	// restAfterVain is how many groups wait for no more than the one before them had,
+	// after one has waited in vain.
+	restAfterVain = 16
 )
 
 // groups commits the work of many callers together: while one group is on its way
 // to the server, the next gathers.
+//
+// Callers that do one thing after the other come back when they are answered. If the
+// next group did not wait for them, they would have the group after it, in turns with
+// those who came meanwhile: two groups of half the size, each of which costs nearly
+// as much.
 type groups[M member] struct {
-	flush   func(group []M) // stores a group and answers its members
+	flush   func(group []M) (answer func()) // stores a group; answer tells its members
 	running sync.WaitGroup  // the goroutine that sends groups, while there are any
 
 	mu      sync.Mutex // guards the rest
 	stopped bool
 	sending bool
 	waiting []M
+	rest    int           // groups that do not wait for all, since one did in vain
 	want    int           // members for which the next group waits; 0: it does not
 	full    chan struct{} // takes a token when want have come
 }
@@ -34,7 +43,7 @@ type member interface {
 	answer() <-chan error // gets one error, or nil
 }
 
-func newGroups[M member](flush func([]M)) *groups[M] {
+func newGroups[M member](flush func([]M) func()) *groups[M] {
 	return &groups[M]{flush: flush, full: make(chan struct{}, 1)}
 }
 
@@ -84,11 +93,25 @@ func (g *groups[M]) run() {
 		if len(group) == 0 {
 			return
 		}
-		g.flush(group)
+		answer := g.flush(group)
+		n := g.comeBack(len(group))
+		answer()
 		if len(group) > 1 {
-			g.gather(len(group))
+			g.gather(n)
 		}
 	}
+}
+
+// comeBack returns how many members the next group may have, if those of this one come
+// back that are about to be answered.
+func (g *groups[M]) comeBack(n int) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.rest > 0 {
+		g.rest--
+		return n
+	}
+	return n + len(g.waiting)
 }
 
 // next takes the members of the next group; none ends the goroutine.
@@ -128,6 +151,8 @@ func (g *groups[M]) gather(n int) {
 	defer g.mu.Unlock()
 	if g.want == 0 {
 		<-g.full // it filled at the same moment
+	} else {
+		g.rest = restAfterVain
 	}
 	g.want = 0
 }

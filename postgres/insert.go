@@ -279,31 +279,29 @@ type insertion struct {
 func (i *insertion) weight() int          { return len(i.rows) }
 func (i *insertion) answer() <-chan error { return i.done }
 
-// storeGroup stores a group and answers its members. If the data of one of them
-// cannot be stored, each is tried alone.
-func (s *Store) storeGroup(group []*insertion) {
+// storeGroup stores a group. If the data of one of its members cannot be stored, each
+// is tried alone.
+func (s *Store) storeGroup(group []*insertion) (answer func()) {
 	ctx := context.Background() // of many callers: none can call it off
-	if len(group) == 1 {
-		group[0].done <- s.store(ctx, group[0].rows, 0)
-		return
-	}
-	var rows []row
-	for _, m := range group {
+	rows := slices.Clip(group[0].rows)
+	for _, m := range group[1:] {
 		rows = append(rows, m.rows...)
 	}
 	err := s.store(ctx, rows, 0)
-	if err != nil && offstage.ClassOf(err) == offstage.FaultData {
+	if len(group) > 1 && err != nil && offstage.ClassOf(err) == offstage.FaultData {
 		for _, m := range group {
 			m.done <- s.store(ctx, m.rows, 0)
 		}
-		return
+		return func() {}
 	}
-	for _, m := range group {
-		for i := range m.rows {
-			m.rows[i].id = rows[i].id // they may have been renumbered
+	return func() {
+		for _, m := range group {
+			for i := range m.rows {
+				m.rows[i].id = rows[i].id // they may have been renumbered
+			}
+			rows = rows[len(m.rows):]
+			m.done <- err
 		}
-		rows = rows[len(m.rows):]
-		m.done <- err
 	}
 }
 

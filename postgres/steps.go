@@ -129,10 +129,10 @@ func (s *Store) note(ctx context.Context, op string, job offstage.ID, build func
 // impatientSQL has a group that a caller's transaction holds up give up soon.
 const impatientSQL = `SELECT set_config('lock_timeout', '50ms', true)`
 
-// noteGroup carries a group out and answers its members. All lock epochs in the
+// noteGroup carries a group out. All lock epochs in the
 // order of jobs. If one cannot be stored, or waits for a caller's transaction (see
 // [offstage.StepTx]), each is tried alone, beside the groups that follow.
-func (s *Store) noteGroup(group []*note) {
+func (s *Store) noteGroup(group []*note) (answer func()) {
 	ctx := context.Background() // of many callers: none can call it off
 	slices.SortStableFunc(group, func(a, b *note) int { return cmp.Compare(a.job, b.job) })
 	err := s.send(ctx, s.work, unit{op: group[0].op, repeatable: true, build: func(b *pgx.Batch) {
@@ -142,11 +142,13 @@ func (s *Store) noteGroup(group []*note) {
 		}
 	}})
 	alone := codeOf(err) == codeLockTimeout || len(group) > 1 && offstage.ClassOf(err) == offstage.FaultData
-	for _, n := range group {
-		if alone {
-			s.notes.running.Go(func() { n.done <- s.send(ctx, s.work, n.unit) })
-		} else {
-			n.done <- err
+	return func() {
+		for _, n := range group {
+			if alone {
+				s.notes.running.Go(func() { n.done <- s.send(ctx, s.work, n.unit) })
+			} else {
+				n.done <- err
+			}
 		}
 	}
 }
