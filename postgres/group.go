@@ -26,7 +26,7 @@ const (
 // as much.
 type groups[M member] struct {
 	flush   func(group []M) (answer func()) // stores a group; answer tells its members
-	running sync.WaitGroup  // the goroutine that sends groups, while there are any
+	running sync.WaitGroup                  // the goroutine that sends groups, while there are any
 
 	mu      sync.Mutex // guards the rest
 	stopped bool

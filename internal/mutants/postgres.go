@@ -367,4 +367,25 @@ var ofPostgres = []mutant{
 		new:  "k.id == p.Schedule.ID && !seen",
 		pkg:  "./postgres", test: `TestStore/pg\d+/schedule/version`,
 	},
+	{
+		name: "PostgreSQL: a ready job that was moved is looked for where it was inserted",
+		file: "postgres/waiting.go",
+		old:  "\tWHERE moved AND job = j.id",
+		new:  "\tWHERE false AND job = j.id",
+		pkg:  "./postgres", test: "TestReadyJobsOfAnOlderProgram",
+	},
+	{
+		name: "PostgreSQL: callers that come back take turns in halves",
+		file: "postgres/group.go",
+		old:  "\treturn n + len(g.waiting)\n",
+		new:  "\treturn n\n",
+		pkg:  "./postgres", test: "TestCallersThatComeBackShareAGroup",
+	},
+	{
+		name: "PostgreSQL: every group waits for callers that do not come back",
+		file: "postgres/group.go",
+		old:  "\t\tg.rest = restAfterVain\n",
+		new:  "\t\tg.rest = 0\n",
+		pkg:  "./postgres", test: "TestGroupsDoNotWaitInVain",
+	},
 }

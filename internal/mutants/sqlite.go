@@ -212,4 +212,11 @@ var ofSQLite = []mutant{
 		new:  "\t\tif err != nil || has != nil && len(change.Ticks) > 1_000 {",
 		pkg:  "./sqlite", test: "TestStore/schedule/tick_once",
 	},
+	{
+		name: "SQLite: places are counted on from the last id",
+		file: "sqlite/tx.go",
+		old:  "SELECT max(job, seq), worker",
+		new:  "SELECT job, worker",
+		pkg:  "./sqlite", test: "TestAnEarlierVersionWritesToo",
+	},
 }
