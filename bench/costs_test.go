@@ -27,8 +27,8 @@ type cost struct {
 // limits are what a job may cost in groups of a thousand inserted, and of five
 // hundred claimed and finished: a tenth more than it did when they were set.
 var limits = map[string]cost{
-	"postgres insert": {statements: 0.0033, wal: 565, buffers: 9, allocs: 1.6},
-	"postgres cycle":  {statements: 0.0088, wal: 335, buffers: 11.1, allocs: 1.6},
+	"postgres insert": {statements: 0.0033, wal: 505, buffers: 6.8, allocs: 1.6},
+	"postgres cycle":  {statements: 0.0088, wal: 335, buffers: 10.1, allocs: 1.6},
 	"sqlite insert":   {allocs: 7},
 	"sqlite cycle":    {allocs: 14},
 }

@@ -28,6 +28,7 @@ type Producer struct {
 
 	client *offstage.Client
 	keys   atomic.Int64
+	took   atomic.Int64 // the latest call of the store
 	doomed atomic.Bool
 }
 
@@ -159,18 +160,23 @@ type answer struct {
 
 // send calls the store, having said so before. A call is not ended by the
 // producer's stop, but by its time. A doomed process does not see the answer,
-// or dies soon after.
+// or dies soon after: at any time that the call before this one took, however fast
+// the disk is.
 func (p *Producer) send(ctx context.Context, o offer, call func(context.Context, offer) answer) answer {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	p.Recorder.Write(history.Event{What: history.Send, Key: o.task.Key, Kind: o.kind, Unique: o.task.Unique, Wait: int64(o.wait), Count: o.count})
+	began := time.Now()
 	if p.doomed.Load() {
 		go func() {
-			time.Sleep(rand.N(2 * time.Millisecond))
+			wait := rand.N(min(max(time.Duration(p.took.Load()), time.Microsecond), 2*time.Millisecond))
+			for time.Since(began) < wait { // to sleep would take longer than many a call
+			}
 			p.Recorder.Write(history.Event{What: history.Suicide})
 			p.Die()
 		}()
 	}
+	defer func() { p.took.Store(int64(time.Since(began))) }()
 	return call(ctx, o)
 }
 
