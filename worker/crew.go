@@ -28,9 +28,8 @@ func (h *hands) Go(do func()) {
 	case h.tasks <- do:
 	default:
 		h.running.Go(func() {
-			for do != nil {
-				do()
-				do = h.next()
+			for task := do; task != nil; task = h.next() { // who waits keeps nothing of the last
+				task()
 			}
 		})
 	}
