@@ -6,8 +6,6 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,8 +25,10 @@ import (
 // pool, $6 queue, $7 first and $8 last lane, $9 and $10 the key in the first lane
 // after which it begins; $11 the most deaths that a job may have behind it.
 //
-// The first row is a header: the snapshot in extra, paused queues in args. Then
-// come the jobs in the order in which they were picked; facts are null if gone.
+// The first row is a header: the snapshot in extra, paused queues in args, paused
+// kinds in uniq_key. Then come the jobs in the order in which they were picked. What is
+// as usual is null: to send a value costs more than to find out. Facts are null if
+// gone, and only args if they are long.
 const claimSQL = `WITH picked AS MATERIALIZED (
 	SELECT p.* FROM unnest($4::int[]) WITH ORDINALITY AS pool (slots, nr)
 	CROSS JOIN LATERAL (
@@ -55,28 +55,18 @@ const claimSQL = `WITH picked AS MATERIALIZED (
 	FROM (SELECT EXISTS (SELECT FROM picked WHERE run <> 1 OR errors <> 0 OR lost <> 0) AS again) p
 	WHERE EXISTS (SELECT FROM picked)
 )
-SELECT 0::bigint, 0::bigint, '0'::xid8, 0::smallint, 0, 0, 0, NULL::int, NULL::int, NULL::bigint,
-	coalesce($1::timestamptz, statement_timestamp()), NULL::bytea, pg_current_snapshot()::text,
-	ARRAY(SELECT id FROM offstage.queue WHERE paused)::text, 0
+SELECT 0::bigint, 0::bigint, '0'::xid8, 0::smallint, NULL::int, NULL::int, NULL::int, NULL::int, NULL::int, NULL::bigint,
+	coalesce($1::timestamptz, statement_timestamp()), convert_to(ARRAY(SELECT id FROM offstage.kind WHERE paused)::text, 'UTF8'),
+	pg_current_snapshot()::text, ARRAY(SELECT id FROM offstage.queue WHERE paused)::text, NULL::boolean
 UNION ALL
-SELECT p.nr, p.job, p.xid, p.lane, p.run, p.errors, p.lost, j.kind, j.max_attempts, j.timeout,
-	j.created_at, j.uniq_key, j.extra, j.args,
-	CASE WHEN j.deferred THEN 1 ELSE 0 END
-	+ CASE WHEN (SELECT true FROM offstage.cancel LIMIT 1)
-		AND EXISTS (SELECT FROM offstage.cancel c WHERE c.job = p.job) THEN 2 ELSE 0 END
-	+ CASE WHEN j.kind = ANY (ARRAY(SELECT id FROM offstage.kind WHERE paused)) THEN 4 ELSE 0 END
+SELECT p.nr, p.job, p.xid, p.lane, nullif(p.run, 1), nullif(p.errors, 0), nullif(p.lost, 0), j.kind,
+	nullif(j.max_attempts, 0), nullif(j.timeout, 0), j.created_at, j.uniq_key, j.extra, j.args,
+	CASE WHEN (SELECT true FROM offstage.cancel LIMIT 1) THEN EXISTS (SELECT FROM offstage.cancel c WHERE c.job = p.job) END
 FROM picked p LEFT JOIN LATERAL (
-	SELECT f.kind, f.max_attempts, f.timeout, f.created_at, f.uniq_key, f.extra, octet_length(f.args) > 8192 AS deferred,
+	SELECT f.kind, f.max_attempts, f.timeout, f.created_at, f.uniq_key, f.extra,
 		CASE WHEN octet_length(f.args) <= 8192 THEN f.args END AS args
 	FROM offstage.job f WHERE f.id = p.job OFFSET 0
 ) j ON true`
-
-// The flags that claimSQL returns.
-const (
-	flagDeferred = 1 << iota
-	flagCancelAsked
-	flagKindPaused
-)
 
 // Claim takes ready jobs; see [offstage.Queue].
 func (s *Store) Claim(ctx context.Context, req offstage.ClaimRequest) (offstage.Claim, error) {
@@ -222,7 +212,8 @@ type pick struct {
 // picks, in the order of the stretches.
 type fetched struct {
 	snapshot snapshot
-	paused   []int32
+	queues   []int64               // paused ones
+	kinds    []int64               // paused ones
 	jobs     []offstage.ClaimedJob // still without the names of queues and kinds
 	picks    []pick                // of each job
 }
@@ -242,24 +233,24 @@ func (f *fetched) Swap(i, j int) {
 // scan reads the header and the jobs.
 func (f *fetched) scan(rows pgx.Rows, plan *fetchPlan) error {
 	var (
-		nr, job           int64
-		xid               uint64
-		lane              int16
-		run, errs, lost   int
-		kind, maxAttempts pgtype.Int4
-		timeout           pgtype.Int8
-		created           pgtype.Timestamptz
-		uniqueKey, args   []byte
-		extra             *string
-		flags             int
-		targets           = []any{&nr, &job, &xid, &lane, &run, &errs, &lost, &kind, &maxAttempts, &timeout, &created, &uniqueKey, &extra, &args, &flags}
+		nr, job         int64
+		xid             uint64
+		lane            int16
+		run, errs, lost pgtype.Int4
+		kind, attempts  pgtype.Int4
+		timeout         pgtype.Int8
+		created         pgtype.Timestamptz
+		uniqueKey, args []byte
+		extra           *string
+		cancelled       pgtype.Bool
+		targets         = []any{&nr, &job, &xid, &lane, &run, &errs, &lost, &kind, &attempts, &timeout, &created, &uniqueKey, &extra, &args, &cancelled}
 	)
 	for header := true; rows.Next(); header = false {
 		if err := rows.Scan(targets...); err != nil {
 			return err
 		}
 		if header {
-			if err := f.head(*extra, string(args)); err != nil {
+			if err := f.head(*extra, string(args), string(uniqueKey)); err != nil {
 				return err
 			}
 			continue
@@ -268,14 +259,14 @@ func (f *fetched) scan(rows pgx.Rows, plan *fetchPlan) error {
 		f.picks = append(f.picks, pick{int(nr), place{lane, key{xid, job}}, kind.Int32})
 		f.jobs = append(f.jobs, offstage.ClaimedJob{
 			Facts: offstage.Facts{ID: offstage.ID(job), Priority: int(lane / 2)}, Pool: st.pool,
-			Run: run, Errors: errs, Lost: lost,
-			ArgsDeferred: flags&flagDeferred != 0, CancelAsked: flags&flagCancelAsked != 0, KindPaused: flags&flagKindPaused != 0,
+			Run: max(int(run.Int32), 1), Errors: int(errs.Int32), Lost: int(lost.Int32),
+			Missing: !kind.Valid, CancelAsked: cancelled.Bool,
 		})
-		if taken := &f.jobs[len(f.jobs)-1]; !kind.Valid {
-			taken.Missing = true
-		} else {
-			taken.MaxAttempts, taken.Timeout = int(maxAttempts.Int32), micros(timeout.Int64)
-			taken.CreatedAt, taken.UniqueKey, taken.Args = created.Time.UTC(), uniqueKey, args
+		if taken := &f.jobs[len(f.jobs)-1]; !taken.Missing {
+			taken.MaxAttempts, taken.Timeout = int(attempts.Int32), micros(timeout.Int64)
+			taken.CreatedAt, taken.UniqueKey = created.Time.UTC(), uniqueKey
+			taken.Args, taken.ArgsDeferred = args, args == nil
+			taken.KindPaused = slices.Contains(f.kinds, int64(kind.Int32))
 			if err := readExtra(&taken.Extra, extra); err != nil {
 				return err
 			}
@@ -285,21 +276,15 @@ func (f *fetched) scan(rows pgx.Rows, plan *fetchPlan) error {
 	return rows.Err()
 }
 
-func (f *fetched) head(snapshot, paused string) (err error) {
+func (f *fetched) head(snapshot, queues, kinds string) (err error) {
 	if f.snapshot, err = parseSnapshot(snapshot); err != nil {
 		return err
 	}
-	for id := range strings.SplitSeq(strings.Trim(paused, "{}"), ",") {
-		if id == "" {
-			continue
-		}
-		n, err := strconv.ParseInt(id, 10, 32)
-		if err != nil {
-			return err
-		}
-		f.paused = append(f.paused, int32(n))
+	if f.queues, err = parseInts(queues); err != nil {
+		return err
 	}
-	return nil
+	f.kinds, err = parseInts(kinds)
+	return err
 }
 
 // readExtra reads what a job carries; nil is nothing.
@@ -342,7 +327,7 @@ func (s *Store) learnFrom(plan *fetchPlan, got *fetched) (late bool) {
 		}
 	}
 	for _, queue := range plan.queues {
-		if slices.Contains(got.paused, queue) {
+		if slices.Contains(got.queues, int64(queue)) {
 			continue
 		}
 		if s.hints.learn(queue, plan.epoch, got.snapshot, plan.sent, seen[queue], used[queue]) {

@@ -62,10 +62,11 @@ const recordTail = ` RETURNING job, run, next
 	DELETE FROM offstage.cancel c USING ended e
 	WHERE c.job = e.job AND e.next IN (6, 7, 8) AND (SELECT true FROM offstage.cancel LIMIT 1)
 )
-SELECT count(*), CASE WHEN count(*) <> $15::bigint THEN array_agg(job)::text END,
-	CASE WHEN count(*) <> $15::bigint THEN array_agg(run)::text END,
-	CASE WHEN count(*) FILTER (WHERE next = 8) > 0 THEN (array_agg(job) FILTER (WHERE next = 8))::text END,
-	count(*) FILTER (WHERE next IN (6, 7, 8)) > 0 AND EXISTS (SELECT FROM offstage.herald WHERE until > statement_timestamp()) FROM ended`
+SELECT n, CASE WHEN n <> $15::bigint THEN (SELECT array_agg(job)::text FROM ended) END,
+	CASE WHEN n <> $15::bigint THEN (SELECT array_agg(run)::text FROM ended) END,
+	CASE WHEN most = 8 THEN (SELECT array_agg(job)::text FROM ended WHERE next = 8) END,
+	CASE WHEN most >= 6 THEN EXISTS (SELECT FROM offstage.herald WHERE until > statement_timestamp()) ELSE false END
+FROM (SELECT count(*) AS n, max(next) AS most FROM ended) e`
 
 // releaseSQL deletes claims $2 of worker $1.
 const releaseSQL = `DELETE FROM offstage.claim WHERE ctid = ANY (ARRAY(
