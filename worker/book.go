@@ -1,9 +1,9 @@
 package worker
 
 import (
-	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,15 +14,14 @@ import (
 // and the attempts that have not ended.
 type book struct {
 	mu       sync.Mutex
-	free     []int                    // guarded by mu: slots of each pool
-	claiming map[int64]bool           // guarded by mu: the Seqs of the claims in flight
-	claims   map[claimKey]*claim      // guarded by mu: until their release is recorded
-	attempts map[offstage.ID]*attempt // guarded by mu: claimed and not ended; the latest of each job
-	live     map[*attempt]struct{}    // guarded by mu: all of them
-	doubtful map[claimKey]bool        // guarded by mu: claims whose answer was lost
-	wakeIn   int                      // guarded by mu: freed slots until hungry is signalled; negative: never
-	hungry   signal                   // wakes the fetching goroutine
-	quiet    signal                   // an attempt has ended
+	free     []int               // guarded by mu: slots of each pool
+	claiming map[int64]bool      // guarded by mu: the Seqs of the claims in flight
+	claims   map[claimKey]*claim // guarded by mu: until their release is recorded
+	live     []*attempt          // guarded by mu: claimed and not ended, in no order
+	doubtful map[claimKey]bool   // guarded by mu: claims whose answer was lost
+	wakeIn   int                 // guarded by mu: freed slots until hungry is signalled; negative: never
+	hungry   signal              // wakes the fetching goroutine
+	quiet    signal              // an attempt has ended
 }
 
 type claimKey struct {
@@ -50,15 +49,13 @@ type attempt struct {
 	// entered, or will not be soon. It belongs to the attempt's goroutine.
 	entering *sync.WaitGroup
 	stay     *stay // in the ward, of a suspect; nil: it has not come there
-	place    place // in the ward, of one that is no suspect
+	bed      bed   // in the ward, of one that is no suspect
 
-	cancel    context.CancelCauseFunc // guarded by book.mu until armed: ends the context
-	asked     error                   // guarded by book.mu: the cause, if it was asked for before there was a context
-	over      func() error            // guarded by book.mu: the Err of the handler's context; nil: not started
-	ignoring  time.Time               // guarded by book.mu: since when its end was seen to be ignored
-	reported  bool                    // guarded by book.mu: as deaf
-	settling  bool                    // guarded by book.mu: the handler has returned
-	abandoned bool                    // guarded by book.mu: the worker has written its end and left
+	place     int       // guarded by book.mu: in book.live
+	ignoring  time.Time // guarded by book.mu: since when its end was seen to be ignored
+	reported  bool      // guarded by book.mu: as deaf
+	settling  bool      // guarded by book.mu: the handler has returned
+	abandoned bool      // guarded by book.mu: the worker has written its end and left
 }
 
 // marks are what a claim says of a job beside its facts.
@@ -67,8 +64,7 @@ type marks struct{ argsDeferred, missing, cancelAsked, kindPaused bool }
 func newBook(pools []Pool, hungry signal) *book {
 	b := &book{
 		hungry: hungry, wakeIn: -1,
-		claiming: map[int64]bool{}, claims: map[claimKey]*claim{}, attempts: map[offstage.ID]*attempt{}, live: map[*attempt]struct{}{},
-		doubtful: map[claimKey]bool{}, quiet: newSignal(),
+		claiming: map[int64]bool{}, claims: map[claimKey]*claim{}, doubtful: map[claimKey]bool{}, quiet: newSignal(),
 	}
 	for _, pool := range pools {
 		b.free = append(b.free, pool.Slots)
@@ -113,10 +109,9 @@ func (b *book) enter(s *session, seq int64, attempts []*attempt) {
 	c := &claim{claimKey: claimKey{s, seq}, open: len(attempts)}
 	b.claims[c.claimKey] = c
 	for _, a := range attempts {
-		a.claim = c
+		a.claim, a.place = c, len(b.live)
+		b.live = append(b.live, a)
 		b.free[a.pool]--
-		b.attempts[a.job.ID] = a
-		b.live[a] = struct{}{}
 	}
 }
 
@@ -135,31 +130,6 @@ func (b *book) adopt(s *session, seq int64, open int) *claim {
 	return c
 }
 
-// arm gives an attempt what ends its context.
-func (b *book) arm(a *attempt, cancel context.CancelCauseFunc) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if a.cancel = cancel; a.asked != nil {
-		cancel(a.asked)
-	}
-}
-
-// stop ends an attempt's context. It is called with the book's mu held.
-func (a *attempt) stop(cause error) {
-	if a.cancel != nil {
-		a.cancel(cause)
-	} else if a.asked == nil {
-		a.asked = cause
-	}
-}
-
-// started notes that the attempt's handler runs under a context with that Err.
-func (b *book) started(a *attempt, over func() error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	a.over = over
-}
-
 // leave notes that an attempt has ended here, hands its end on by record, and
 // frees its slot. It does nothing if the worker has left before. Whoever sees
 // that no attempt is left finds all their ends with the recorder.
@@ -171,10 +141,10 @@ func (b *book) leave(a *attempt, record func()) {
 	}
 	record()
 	b.free[a.pool]++
-	if b.attempts[a.job.ID] == a {
-		delete(b.attempts, a.job.ID)
-	}
-	delete(b.live, a)
+	last := len(b.live) - 1
+	b.live[a.place], b.live[last].place = b.live[last], a.place
+	b.live[last] = nil
+	b.live = b.live[:last]
 	b.quiet.set()
 	if b.wakeIn--; b.wakeIn == 0 {
 		b.hungry.set()
@@ -203,12 +173,17 @@ func (b *book) wakeAfter(free []int, more int) {
 	}
 }
 
-// cancel ends the context of the job's attempt, if it is here.
-func (b *book) cancel(id offstage.ID, cause error) {
+// cancel ends the contexts of the jobs' attempts that are here.
+func (b *book) cancel(jobs []offstage.ID, cause error) {
+	if len(jobs) == 0 {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if a := b.attempts[id]; a != nil {
-		a.stop(cause)
+	for _, a := range b.live {
+		if slices.Contains(jobs, a.job.ID) {
+			a.execution.stop(cause)
+		}
 	}
 }
 
@@ -216,9 +191,9 @@ func (b *book) cancel(id offstage.ID, cause error) {
 func (b *book) cancelAll(s *session, cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for a := range b.live {
+	for _, a := range b.live {
 		if s == nil || a.claim.session == s {
-			a.stop(cause)
+			a.execution.stop(cause)
 		}
 	}
 }
@@ -228,7 +203,7 @@ func (b *book) open(s *session) map[int64]bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	seqs := map[int64]bool{}
-	for a := range b.live {
+	for _, a := range b.live {
 		if a.claim.session == s {
 			seqs[a.claim.seq] = true
 		}
@@ -241,9 +216,9 @@ func (b *book) open(s *session) map[int64]bool {
 func (b *book) cancelClaims(s *session, seqs map[int64]bool, cause error) (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for a := range b.live {
+	for _, a := range b.live {
 		if a.claim.session == s && seqs[a.claim.seq] {
-			a.stop(cause)
+			a.execution.stop(cause)
 			n++
 		}
 	}
@@ -271,7 +246,7 @@ func (b *book) running() int {
 func (b *book) settles(a *attempt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a.over, a.settling = nil, true
+	a.settling = true
 }
 
 // abandon gives up the attempts that have not ended: what their handlers return
@@ -279,7 +254,7 @@ func (b *book) settles(a *attempt) {
 func (b *book) abandon() (deaf []*attempt, unsettled int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for a := range b.live {
+	for _, a := range b.live {
 		a.abandoned = true
 		if a.settling {
 			unsettled++
@@ -287,7 +262,7 @@ func (b *book) abandon() (deaf []*attempt, unsettled int) {
 			deaf = append(deaf, a)
 		}
 	}
-	clear(b.live)
+	b.live = nil
 	return deaf, unsettled
 }
 
@@ -348,8 +323,8 @@ const deafAfter = 5 * time.Second
 func (b *book) reportDeaf(log *slog.Logger) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for a := range b.live {
-		if a.reported || a.over == nil || a.over() == nil {
+	for _, a := range b.live {
+		if a.reported || a.settling || !a.execution.overdue() {
 			continue
 		}
 		if a.ignoring.IsZero() {

@@ -23,16 +23,16 @@ func (e swallowedError) Error() string { return e.wait.Error() }
 // recorded.
 func (e *engine) conclude(work context.Context, a *attempt, out *output) {
 	execution := &a.execution
-	asked, logged := execution.finish()
+	left := execution.finish()
 	if err := checkResult(out.value); err != nil && out.err == nil {
 		out.err = offstage.Fail(err)
 	}
-	if waits := execution.suspended(); waits != nil && out.err == nil {
-		out.err = fmt.Errorf("the handler returned nil, though it was told to wait (%w); it must return that error", swallowedError{waits})
+	if left.waits != nil && out.err == nil {
+		out.err = fmt.Errorf("the handler returned nil, though it was told to wait (%w); it must return that error", swallowedError{left.waits})
 	}
-	if !asked {
-		result := a.conclude(out, execution.lost())
-		result.Log = logged
+	if !left.asked {
+		result := a.conclude(out, left.lost)
+		result.Log = left.log
 		e.end(a, execution, result)
 		return
 	}
@@ -40,8 +40,8 @@ func (e *engine) conclude(work context.Context, a *attempt, out *output) {
 	if failed.err == nil {
 		failed.err = errNotCommitted
 	}
-	result := a.conclude(&failed, execution.lost())
-	result.Log = logged
+	result := a.conclude(&failed, left.lost)
+	result.Log = left.log
 	e.settle(work, a, a.entry(execution, result))
 }
 

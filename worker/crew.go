@@ -83,8 +83,8 @@ func (e *engine) man(work context.Context, attempts []*attempt) {
 func (e *engine) enlist(work context.Context) {
 	e.hands.Go(func() {
 		base := context.WithoutCancel(work)
-		for {
-			a, more := e.crew.take()
+		for again := false; ; again = true {
+			a, more := e.crew.take(again)
 			if more {
 				e.enlist(work)
 			}
@@ -92,17 +92,18 @@ func (e *engine) enlist(work context.Context) {
 				return
 			}
 			e.execute(base, work, a)
-			e.crew.back()
 		}
 	})
 }
 
 // take returns the next attempt, nil if there is none, and whether another
-// goroutine is needed for those after it.
-func (c *crew) take() (a *attempt, more bool) {
+// goroutine is needed for those after it. The caller was ready, unless it takes again.
+func (c *crew) take(again bool) (a *attempt, more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ready--
+	if !again {
+		c.ready--
+	}
 	if c.taken == len(c.waiting) {
 		c.waiting, c.taken = c.waiting[:0], 0
 		return nil, false
@@ -114,11 +115,4 @@ func (c *crew) take() (a *attempt, more bool) {
 		c.ready = 1
 	}
 	return a, more
-}
-
-// back says that the caller is about to take the next one.
-func (c *crew) back() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ready++
 }

@@ -151,12 +151,12 @@ func (e *engine) acquit() {
 // handler can end the goroutine by runtime.Goexit.
 func (e *engine) execute(base, work context.Context, a *attempt) {
 	ctx, cancel := context.WithCancelCause(base)
-	e.book.arm(a, cancel)
+	a.execution.arm(cancel)
 	var out output
 	suspect := a.suspect()
 	defer func() {
 		a.enter()
-		a.cancel(nil)
+		cancel(nil)
 		e.quit(a, suspect, out.started)
 		e.conclude(work, a, &out)
 		if suspect {
@@ -177,8 +177,7 @@ func (e *engine) execute(base, work context.Context, a *attempt) {
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, offstage.ErrTimeout)
 		defer cancel()
 	}
-	e.book.started(a, ctx.Err)
-	a.execution.begin(begun)
+	a.execution.begin(begun, ctx.Err)
 	out.started = true
 	a.enter()
 	e.call(ctx, a, begun, &out)

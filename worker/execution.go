@@ -11,22 +11,26 @@ import (
 	"github.com/offstagehq/offstage"
 )
 
-// execution is what a handler reaches of its attempt through its context.
+// execution is what a handler reaches of its attempt through its context, and what
+// ends that context.
 type execution struct {
 	engine  *engine
 	attempt *attempt
 
 	mu       sync.Mutex
-	begun    time.Time            // guarded by mu
-	ended    bool                 // guarded by mu: the handler has returned
-	asked    bool                 // guarded by mu: Complete was tried, and may have succeeded
-	capture  *capture             // guarded by mu: nil until the first Logger
-	logger   *slog.Logger         // guarded by mu
-	progress offstage.JobProgress // guarded by mu
-	unsaved  bool                 // guarded by mu: progress is newer than what was stored
-	queued   bool                 // guarded by mu: in the list of those to be saved
-	memory   *offstage.Memory     // guarded by mu: nil until the first step
-	saved    time.Time            // guarded by the reports' mu: the last write of progress
+	cancel   context.CancelCauseFunc // guarded by mu: nil until armed
+	cause    error                   // guarded by mu: why the context is to end, if that was asked for before there was one
+	begun    time.Time               // guarded by mu
+	over     func() error            // guarded by mu: the Err of the handler's context; nil: not begun
+	ended    bool                    // guarded by mu: the handler has returned
+	asked    bool                    // guarded by mu: Complete was tried, and may have succeeded
+	capture  *capture                // guarded by mu: nil until the first Logger
+	logger   *slog.Logger            // guarded by mu
+	progress offstage.JobProgress    // guarded by mu
+	unsaved  bool                    // guarded by mu: progress is newer than what was stored
+	queued   bool                    // guarded by mu: in the list of those to be saved
+	memory   *offstage.Memory        // guarded by mu: nil until the first step
+	saved    time.Time               // guarded by the reports' mu: the last write of progress
 }
 
 var _ offstage.Execution = (*execution)(nil)
@@ -46,43 +50,65 @@ func (x *execution) Memory() *offstage.Memory {
 // Stopping reports whether the worker stops.
 func (x *execution) Stopping() bool { return x.engine.isStopping() }
 
-// suspended returns the wait that the handler was told to return, if any.
-func (x *execution) suspended() error {
+// arm gives the execution what ends its context.
+func (x *execution) arm(cancel context.CancelCauseFunc) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.memory == nil {
-		return nil
+	if x.cancel = cancel; x.cause != nil {
+		cancel(x.cause)
 	}
-	return x.memory.Suspended()
 }
 
-// lost is how many workers have died in a row before this attempt's end, without
-// progress.
-func (x *execution) lost() int {
+// stop ends the context, at once or as soon as there is one.
+func (x *execution) stop(cause error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.memory != nil && x.memory.Progressed() {
-		return 0
+	if x.cancel != nil {
+		x.cancel(cause)
+	} else if x.cause == nil {
+		x.cause = cause
 	}
-	return x.attempt.job.Lost
 }
 
-func (x *execution) begin(at time.Time) {
+// begin notes that the handler runs, under a context with that Err.
+func (x *execution) begin(at time.Time, over func() error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.begun = at
+	x.begun, x.over = at, over
+}
+
+// overdue reports whether the handler's context has ended.
+func (x *execution) overdue() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.over != nil && x.over() != nil
+}
+
+// remains is what an execution leaves behind.
+type remains struct {
+	asked bool            // Complete was tried
+	log   json.RawMessage // what was logged
+	waits error           // the wait that the handler was told to return, if any
+	lost  int             // workers that have died in a row before this end, without progress
 }
 
 // finish closes the execution: what a handler left behind can change nothing
-// any more. It answers whether Complete was tried, and what was logged.
-func (x *execution) finish() (asked bool, logged json.RawMessage) {
+// any more.
+func (x *execution) finish() remains {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.ended = true
+	left := remains{asked: x.asked, lost: x.attempt.job.Lost}
 	if x.capture != nil {
-		logged = x.capture.close()
+		left.log = x.capture.close()
 	}
-	return x.asked, logged
+	if x.memory != nil {
+		left.waits = x.memory.Suspended()
+		if x.memory.Progressed() {
+			left.lost = 0
+		}
+	}
+	return left
 }
 
 // Progress notes how far the attempt is.

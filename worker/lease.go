@@ -239,9 +239,7 @@ func (e *engine) beat(ctx context.Context, sent moment, observer *observer) erro
 	if e.recorder.failing.Load() {
 		e.recordNow.set()
 	}
-	for _, id := range beat.Cancels {
-		e.book.cancel(id, offstage.ErrCancelled)
-	}
+	e.book.cancel(beat.Cancels, offstage.ErrCancelled)
 	e.compare(s, believed, beat.Held)
 	for _, peer := range observer.observe(sent, e.clock(), beat.Peers) {
 		e.rescues.add(peer)

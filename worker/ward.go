@@ -23,9 +23,9 @@ type ward struct {
 	stay     *stay    // guarded by mu: the suspect's; nil: others may start
 }
 
-// place is where an attempt stands among those that run in the ward, by their
+// bed is where an attempt stands among those that run in the ward, by their
 // starts. It belongs to the ward.
-type place struct {
+type bed struct {
 	since          time.Time
 	older, younger *attempt
 }
@@ -47,9 +47,9 @@ func (w *ward) enter(a *attempt, at time.Time) (wait <-chan struct{}) {
 	if w.stay != nil {
 		return w.stay.over
 	}
-	a.place = place{since: at, older: w.youngest}
+	a.bed = bed{since: at, older: w.youngest}
 	if w.youngest != nil {
-		w.youngest.place.younger = a
+		w.youngest.bed.younger = a
 	}
 	w.youngest = a
 	return nil
@@ -59,16 +59,16 @@ func (w *ward) enter(a *attempt, at time.Time) (wait <-chan struct{}) {
 func (w *ward) leave(a *attempt) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	older, younger := a.place.older, a.place.younger
+	older, younger := a.bed.older, a.bed.younger
 	if older != nil {
-		older.place.younger = younger
+		older.bed.younger = younger
 	}
 	if younger != nil {
-		younger.place.older = older
+		younger.bed.older = older
 	} else {
 		w.youngest = older
 	}
-	a.place = place{}
+	a.bed = bed{}
 	if w.stay != nil {
 		w.stay.left.set()
 	}
@@ -97,7 +97,7 @@ func (w *ward) young(at time.Time) time.Duration {
 	if w.youngest == nil {
 		return 0
 	}
-	return w.apart - at.Sub(w.youngest.place.since)
+	return w.apart - at.Sub(w.youngest.bed.since)
 }
 
 // begin says that the suspect starts: its stay ends after the time apart.
