@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/offstagehq/offstage"
@@ -140,9 +142,15 @@ func (t *tx) fullQueues(pools []offstage.PoolRequest) (map[int64]bool, error) {
 }
 
 // The first jobs of a queue by the primary key of the ready table, with their
-// facts. Arguments of more than 8 KiB are not even read.
-const sqlFirstReady = `SELECT r.priority, r.band, r.seq, r.job, r.run, r.errors, r.lost,
-j.kind, j.priority, CASE WHEN octet_length(j.args) <= 8192 THEN j.args END, j.max_attempts, j.timeout, j.created_at, j.uniq_key, j.extra
+// facts. Arguments of more than 8 KiB are not even read. To read a column takes longer
+// than to find out that it says nothing, so small numbers are packed into one (kind 0:
+// the job is gone), others are null as long as all of them are as usual, and so is a
+// seq that is the job's id.
+const sqlFirstReady = `SELECT r.job, ifnull(j.kind, 0) * 256 + r.priority * 2 + r.band, j.created_at,
+CAST(CASE WHEN octet_length(j.args) <= 8192 THEN j.args END AS BLOB),
+CASE WHEN r.run <> 1 OR r.errors <> 0 OR r.lost <> 0 OR j.max_attempts <> 0 OR j.timeout <> 0
+THEN r.run || ' ' || r.errors || ' ' || r.lost || ' ' || ifnull(j.max_attempts, 0) || ' ' || ifnull(j.timeout, 0) END,
+CASE WHEN r.seq <> r.job THEN r.seq END, j.uniq_key, j.extra
 FROM offstage_ready r LEFT JOIN offstage_job j ON j.id = r.job
 WHERE r.queue = ? AND r.lost <= ? ORDER BY r.priority, r.band, r.seq LIMIT ?`
 
@@ -155,44 +163,59 @@ func (t *tx) take(known *names, queue *line, pool, slots, most int, held []heldJ
 	if err != nil {
 		return nil, nil, err
 	}
-	var priority, band, seq any
+	var last place
 	for r, err := range t.rows(sqlFirstReady, queue.id, most, slots) {
 		if err != nil {
 			return nil, nil, err
 		}
-		job, err := claimedJob(r, known, queue)
+		job, at, err := claimedJob(r, known, queue)
 		if err != nil {
 			return nil, nil, err
 		}
 		job.Pool, job.CancelAsked = pool, cancels[job.ID]
 		jobs = append(jobs, job)
 		held = append(held, heldJob{job.ID, job.Run, job.Errors, job.Lost, queue.id})
-		priority, band, seq = r.num(0), r.num(1), r.num(2)
+		last = at
 	}
-	if seq == nil {
+	if last == (place{}) {
 		return held, jobs, nil
 	}
-	_, err = t.exec(sqlTakeReady, queue.id, most, priority, band, seq)
+	_, err = t.exec(sqlTakeReady, queue.id, most, last.priority, last.band, last.seq)
 	return held, jobs, err
 }
 
+// place is where a ready job is in its queue.
+type place struct{ priority, band, seq int64 }
+
 // claimedJob reads a row of sqlFirstReady.
-func claimedJob(r row, known *names, queue *line) (offstage.ClaimedJob, error) {
-	job := offstage.ClaimedJob{Run: r.int(4), Errors: r.int(5), Lost: r.int(6)}
-	job.ID, job.Queue = r.id(3), queue.name
-	if r.null(7) {
-		job.Missing = true
-		return job, nil
+func claimedJob(r row, known *names, queue *line) (job offstage.ClaimedJob, at place, err error) {
+	packed := r.num(1)
+	job = offstage.ClaimedJob{Run: 1, Missing: packed>>8 == 0}
+	job.ID, job.Queue = r.id(0), queue.name
+	at = place{packed >> 1 & 0x7f, packed & 1, r.num(0)}
+	if !r.null(5) {
+		at.seq = r.num(5)
 	}
-	if kind := known.kinds.byID[r.num(7)]; kind != nil {
+	if !r.null(4) {
+		var odd [5]int64
+		for i, number := range strings.Fields(r.text(4)) {
+			if odd[i], err = strconv.ParseInt(number, 10, 64); err != nil {
+				return job, at, err
+			}
+		}
+		job.Run, job.Errors, job.Lost = int(odd[0]), int(odd[1]), int(odd[2])
+		job.MaxAttempts, job.Timeout = int(odd[3]), time.Duration(odd[4])
+	}
+	if job.Missing {
+		return job, at, nil
+	}
+	if kind := known.kinds.byID[packed>>8]; kind != nil {
 		job.Kind, job.KindPaused = kind.name, kind.paused
 	}
-	job.Priority = r.int(8)
-	job.Args, job.ArgsDeferred = r.json(9), r.null(9)
-	job.MaxAttempts, job.Timeout = r.int(10), time.Duration(r.num(11))
-	job.CreatedAt, job.UniqueKey = r.when(12), r.blob(13)
-	err := readExtra(&job.Extra, r, 14)
-	return job, err
+	job.Priority = int(at.priority)
+	job.Args, job.ArgsDeferred = r.blob(3), r.null(3)
+	job.CreatedAt, job.UniqueKey = r.when(2), r.blob(6)
+	return job, at, readExtra(&job.Extra, r, 7)
 }
 
 // readExtra reads a column with the JSON of an Extra.

@@ -179,9 +179,9 @@ const groupRows = 16
 func group(row string) string { return strings.Repeat(row+", ", groupRows-1) + row }
 
 // sqlRecordGroup writes what most attempts come to, and fails if one of them has
-// an end already.
+// an end already. ?1 is the worker, ?2 the time; the others follow them.
 var sqlRecordGroup = `INSERT INTO offstage_attempt
-(job, run, outcome, next, worker, claim, errors, lost, finished_at, ran) VALUES ` + group("(?, ?, 1, 6, ?, ?, 0, 0, ?, ?)")
+(worker, finished_at, job, run, claim, ran, outcome, next, errors, lost) VALUES ` + group("(?1, ?2, ?, ?, ?, ?, 1, 6, 0, 0)")
 
 // finishTogether records the first groupRows results, if all of them are of the
 // usual kind and new. Otherwise it does nothing and answers 0.
@@ -189,14 +189,14 @@ func (f *fence) finishTogether(results []offstage.Result, verdicts []offstage.Ve
 	if len(results) < groupRows {
 		return 0, nil
 	}
-	args := f.args[:0]
+	args := append(f.args[:0], f.worker, f.t.now)
 	for i := range groupRows {
 		r := &results[i]
 		claim, err := f.claim(r.Claim)
 		if err != nil || claim == nil || claim.runs[r.Job] != r.Run || !isUsual(r) {
 			return 0, err
 		}
-		args = append(args, r.Job, r.Run, f.worker, r.Claim, f.t.now, r.Ran.Microseconds())
+		args = append(args, r.Job, r.Run, r.Claim, r.Ran.Microseconds())
 	}
 	f.args = args
 	switch _, err := f.t.exec(sqlRecordGroup, args...); {
