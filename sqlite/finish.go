@@ -175,13 +175,13 @@ const sqlHome = `SELECT queue, priority, kind FROM offstage_job WHERE id = ?`
 // groupRows is how many rows one statement writes: a statement has its price.
 const groupRows = 16
 
-// group repeats the parameters of one row for a group of them.
-func group(row string) string { return strings.Repeat(row+", ", groupRows-1) + row }
+// repeat repeats the parameters of one row for n of them.
+func repeat(row string, n int) string { return strings.Repeat(row+", ", n-1) + row }
 
 // sqlRecordGroup writes what most attempts come to, and fails if one of them has
 // an end already. ?1 is the worker, ?2 the time; the others follow them.
 var sqlRecordGroup = `INSERT INTO offstage_attempt
-(worker, finished_at, job, run, claim, ran, outcome, next, errors, lost) VALUES ` + group("(?1, ?2, ?, ?, ?, ?, 1, 6, 0, 0)")
+(worker, finished_at, job, run, claim, ran, outcome, next, errors, lost) VALUES ` + repeat("(?1, ?2, ?, ?, ?, ?, 1, 6, 0, 0)", groupRows)
 
 // finishTogether records the first groupRows results, if all of them are of the
 // usual kind and new. Otherwise it does nothing and answers 0.

@@ -23,15 +23,15 @@ func (s *Store) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstage.
 func (t *tx) insert(jobs []offstage.NewJob) ([]offstage.Inserted, error) {
 	inserted := make([]offstage.Inserted, len(jobs))
 	for i := 0; i < len(jobs); {
-		together, err := t.insertTogether(jobs[i:], inserted[i:])
-		if err == nil && together == 0 {
+		stored, err := t.insertUsual(jobs[i:], inserted[i:])
+		if err == nil && stored == 0 {
 			inserted[i], err = t.insertOne(&jobs[i])
-			together = 1
+			stored = 1
 		}
 		if err != nil {
 			return nil, err
 		}
-		i += together
+		i += stored
 	}
 	return inserted, nil
 }
@@ -44,50 +44,68 @@ func (t *tx) insertOne(job *offstage.NewJob) (inserted offstage.Inserted, err er
 	return inserted, err
 }
 
-// What most jobs come to, groupRows of them. ?1 is the time, the others follow it.
-var (
-	sqlAddJobs = `INSERT INTO offstage_job
-(created_at, run_at, id, kind, queue, priority, args, max_attempts, timeout) VALUES ` + group("(?1, ?1, ?, ?, ?, ?, ?, ?, ?)")
-	sqlMakeAllReady = `INSERT INTO offstage_ready (since, queue, priority, band, seq, job, run, errors, lost) VALUES ` +
-		group("(?1, ?, ?, 1, ?, ?, 1, 0, 0)")
-)
+// usualSQL is what most jobs come to, so many of them: a value that is not sent need
+// not be bound. ?1 is the time, the others follow it.
+type usualSQL struct{ jobs, ready string }
 
-// insertTogether stores the first groupRows jobs, if all of them are of the usual
-// kind. Otherwise it does nothing and answers 0.
-func (t *tx) insertTogether(jobs []offstage.NewJob, inserted []offstage.Inserted) (int, error) {
-	if len(jobs) < groupRows {
-		return 0, nil
+var oneUsual, groupUsual = storeUsual(1), storeUsual(groupRows)
+
+func storeUsual(n int) usualSQL {
+	return usualSQL{
+		jobs: `INSERT INTO offstage_job
+(created_at, run_at, id, kind, queue, priority, args, max_attempts, timeout) VALUES ` + repeat("(?1, ?1, ?, ?, ?, ?, ?, ?, ?)", n),
+		ready: `INSERT INTO offstage_ready (since, queue, priority, band, seq, job, run, errors, lost) VALUES ` +
+			repeat("(?1, ?, ?, 1, ?, ?, 1, 0, 0)", n),
 	}
-	for i := range groupRows {
-		if job := &jobs[i]; job.Unique != nil || job.Delay != 0 || !job.RunAt.IsZero() || !job.Extra.Empty() {
-			return 0, nil
-		}
+}
+
+// insertUsual stores the first groupRows jobs, or the first, if they are of the usual
+// kind: not unique, due at once, and nothing beside the arguments. Otherwise it does
+// nothing. It answers how many it stored.
+func (t *tx) insertUsual(jobs []offstage.NewJob, inserted []offstage.Inserted) (int, error) {
+	n := 0
+	for n < min(len(jobs), groupRows) && isUsualJob(&jobs[n]) {
+		n++
 	}
-	facts, places := append(make([]any, 0, 1+7*groupRows), t.now), append(make([]any, 0, 1+4*groupRows), t.now)
-	for i := range groupRows {
+	switch {
+	case n == groupRows:
+		return n, t.addUsual(groupUsual, jobs[:n], inserted)
+	case n > 0:
+		return 1, t.addUsual(oneUsual, jobs[:1], inserted)
+	}
+	return 0, nil
+}
+
+func isUsualJob(job *offstage.NewJob) bool {
+	return job.Unique == nil && job.Delay == 0 && job.RunAt.IsZero() && job.Extra.Empty()
+}
+
+func (t *tx) addUsual(sql usualSQL, jobs []offstage.NewJob, inserted []offstage.Inserted) error {
+	facts, places := append(make([]any, 0, 1+7*len(jobs)), t.now), append(make([]any, 0, 1+4*len(jobs)), t.now)
+	for i := range jobs {
 		job := &jobs[i]
 		kind, err := t.kind(job.Kind)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		queue, err := t.queue(job.Queue)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		id, err := t.next(&t.count.job)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		inserted[i].ID = offstage.ID(id)
 		facts = append(facts, id, kind.id, queue.id, job.Priority, string(job.Args), job.MaxAttempts, job.Timeout)
 		places = append(places, queue.id, job.Priority, id, id)
 	}
 	t.tell(offstage.NewsReady)
-	if _, err := t.exec(sqlAddJobs, facts...); err != nil {
-		return 0, err
+	if _, err := t.exec(sql.jobs, facts...); err != nil {
+		return err
 	}
-	_, err := t.exec(sqlMakeAllReady, places...)
-	return groupRows, err
+	_, err := t.exec(sql.ready, places...)
+	return err
 }
 
 // insertPlain stores a job that is not unique, or the first of its key.
