@@ -133,12 +133,11 @@ func (s *Store) insertShared(ctx context.Context, rows []row) ([]offstage.Insert
 // storeBids stores a group of unique jobs in one transaction.
 // If one of them cannot be stored, or waits for somebody's open transaction, each is
 // looked at alone. So is one that an earlier try may have stored.
-func (s *Store) storeBids(group []*bid) (answer func()) {
+func (s *Store) storeBids(ctx context.Context, group []*bid) (answer func()) {
 	rows := make([]row, len(group))
 	for i, b := range group {
 		rows[i] = b.row
 	}
-	ctx := context.Background() // of many callers: none can call it off
 	var held map[int64]met
 	err := s.persist(ctx, "insert jobs", func() (err error) {
 		held, err = s.insertBids(ctx, rows)

@@ -28,7 +28,7 @@ func TestAGroupOfUniqueJobsIsStoredWhereKeysAreFree(t *testing.T) {
 	holder := s.insert(keyed("held", offstage.Skip))
 	group := s.bidsOf(keyed("b", offstage.Replace), keyed("held", offstage.Skip), keyed("a", offstage.Skip),
 		keyed("held", offstage.KeepLast), keyed("a", offstage.Skip), keyed("a", offstage.Debounce))
-	s.storeBids(group)()
+	s.storeBids(t.Context(), group)()
 	own := func(i int) offstage.Inserted { return offstage.Inserted{ID: offstage.ID(group[i].row.id)} }
 	want := []offstage.Inserted{own(0), {ID: holder, Existed: true}, own(2), {}, {ID: own(2).ID, Existed: true}, {}}
 	for i, b := range group {
@@ -49,7 +49,7 @@ func TestAnOpenTransactionHoldsUpNoOtherKeys(t *testing.T) {
 	s := newStandOf(t, 4)
 	holder, commit := s.begin(keyed("a", offstage.Skip))
 	group := s.bidsOf(keyed("a", offstage.Skip), keyed("b", offstage.Skip))
-	s.storeBids(group)()
+	s.storeBids(t.Context(), group)()
 	for i, b := range group {
 		if err := <-b.done; err != nil || b.settled {
 			t.Errorf("member %d: %v, settled %t; want that each goes alone", i, err, b.settled)

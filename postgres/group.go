@@ -18,15 +18,17 @@ const (
 )
 
 // groups commits the work of many callers together: while one group is on its way
-// to the server, the next gathers.
+// to the server, the next gathers. Who comes while none is on its way is stored alone,
+// at once, and on the caller's own goroutine: to wake another takes longer than much of
+// what it would do.
 //
 // Callers that do one thing after the other come back when they are answered. If the
 // next group did not wait for them, they would have the group after it, in turns with
 // those who came meanwhile: two groups of half the size, each of which costs nearly
 // as much.
 type groups[M member] struct {
-	flush   func(group []M) (answer func()) // stores a group; answer tells its members
-	running sync.WaitGroup                  // the goroutine that sends groups, while there are any
+	flush   func(ctx context.Context, group []M) (answer func()) // stores a group; answer tells its members
+	running sync.WaitGroup                                       // who sends groups, while there are any
 
 	mu      sync.Mutex // guards the rest
 	stopped bool
@@ -43,7 +45,7 @@ type member interface {
 	answer() <-chan error // gets one error, or nil
 }
 
-func newGroups[M member](flush func([]M) func()) *groups[M] {
+func newGroups[M member](flush func(context.Context, []M) func()) *groups[M] {
 	return &groups[M]{flush: flush, full: make(chan struct{}, 1)}
 }
 
@@ -57,8 +59,12 @@ func (g *groups[M]) stop() {
 
 // join lets m be stored with others. When ctx ends first, it may still be stored.
 func (g *groups[M]) join(ctx context.Context, op string, m M) error {
-	if !g.enter(m) {
-		return closedError(op)
+	alone, err := g.enter(op, m)
+	if err != nil {
+		return err
+	}
+	if alone {
+		g.lead(ctx, m)
 	}
 	select {
 	case err := <-m.answer():
@@ -68,32 +74,48 @@ func (g *groups[M]) join(ctx context.Context, op string, m M) error {
 	}
 }
 
-func (g *groups[M]) enter(m M) bool {
+// enter has m wait for the next group or, if none is on its way, tells its caller to
+// send it alone.
+func (g *groups[M]) enter(op string, m M) (alone bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.stopped {
-		return false
+		return false, closedError(op)
 	}
-	g.waiting = append(g.waiting, m)
 	if !g.sending {
 		g.sending = true
-		g.running.Go(g.run)
+		g.running.Add(1)
+		return true, nil
 	}
+	g.waiting = append(g.waiting, m)
 	if len(g.waiting) == g.want {
 		g.want = 0
 		g.full <- struct{}{}
 	}
-	return true
+	return false, nil
 }
 
-// run sends group after group until nobody waits.
+// lead sends m alone, and leaves those who came meanwhile to run.
+func (g *groups[M]) lead(ctx context.Context, m M) {
+	defer g.running.Done()
+	g.flush(ctx, []M{m})()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) > 0 {
+		g.running.Go(g.run)
+	} else {
+		g.sending = false
+	}
+}
+
+// run sends group after group until nobody waits. Of many callers none can call it off.
 func (g *groups[M]) run() {
 	for {
 		group := g.next()
 		if len(group) == 0 {
 			return
 		}
-		answer := g.flush(group)
+		answer := g.flush(context.Background(), group)
 		n := g.comeBack(len(group))
 		answer()
 		if len(group) > 1 {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,7 +19,7 @@ func (c *caller) answer() <-chan error { return c.done }
 func crowd(t *testing.T, takes time.Duration, callers func(join func())) (sizes []int) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGroups(func(group []*caller) func() {
+		g := newGroups(func(_ context.Context, group []*caller) func() {
 			sizes = append(sizes, len(group))
 			<-time.After(takes)
 			return func() {

@@ -281,8 +281,7 @@ func (i *insertion) answer() <-chan error { return i.done }
 
 // storeGroup stores a group. If the data of one of its members cannot be stored, each
 // is tried alone.
-func (s *Store) storeGroup(group []*insertion) (answer func()) {
-	ctx := context.Background() // of many callers: none can call it off
+func (s *Store) storeGroup(ctx context.Context, group []*insertion) (answer func()) {
 	rows := slices.Clip(group[0].rows)
 	for _, m := range group[1:] {
 		rows = append(rows, m.rows...)

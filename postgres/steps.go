@@ -132,8 +132,7 @@ const impatientSQL = `SELECT set_config('lock_timeout', '50ms', true)`
 // noteGroup carries a group out. All lock epochs in the
 // order of jobs. If one cannot be stored, or waits for a caller's transaction (see
 // [offstage.StepTx]), each is tried alone, beside the groups that follow.
-func (s *Store) noteGroup(group []*note) (answer func()) {
-	ctx := context.Background() // of many callers: none can call it off
+func (s *Store) noteGroup(ctx context.Context, group []*note) (answer func()) {
 	slices.SortStableFunc(group, func(a, b *note) int { return cmp.Compare(a.job, b.job) })
 	err := s.send(ctx, s.work, unit{op: group[0].op, repeatable: true, build: func(b *pgx.Batch) {
 		b.Queue(impatientSQL)

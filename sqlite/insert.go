@@ -9,15 +9,40 @@ import (
 
 // Insert stores the jobs in the writer's next transaction.
 func (s *Store) Insert(ctx context.Context, jobs []offstage.NewJob) ([]offstage.Inserted, error) {
-	var inserted []offstage.Inserted
-	err := s.writeMany(ctx, "insert jobs", len(jobs), func(t *tx) (err error) {
-		inserted, err = t.insert(jobs)
+	o := &op{weight: len(jobs), done: make(chan struct{}), jobs: jobs}
+	o.run = func(t *tx) (err error) {
+		o.inserted, err = t.insert(jobs)
 		return err
-	})
-	if err != nil {
+	}
+	if err := s.writeOp(ctx, "insert jobs", o); err != nil {
 		return nil, err
 	}
-	return inserted, nil
+	return o.inserted, nil
+}
+
+// inserts returns how many of the ops, from the first on, are inserts of few jobs.
+func inserts(ops []*op) (n int) {
+	for n < len(ops) && len(ops[n].jobs) > 0 && len(ops[n].jobs) < groupRows {
+		n++
+	}
+	return n
+}
+
+// insertTogether stores what several inserts bring as if one brought it: a statement
+// of many rows costs less than as many statements. If it fails, nobody knows for whom.
+func (t *tx) insertTogether(ops []*op) error {
+	var jobs []offstage.NewJob
+	for _, o := range ops {
+		jobs = append(jobs, o.jobs...)
+	}
+	inserted, err := t.insert(jobs)
+	if err != nil {
+		return err
+	}
+	for _, o := range ops {
+		o.inserted, inserted = inserted[:len(o.jobs):len(o.jobs)], inserted[len(o.jobs):]
+	}
+	return nil
 }
 
 func (t *tx) insert(jobs []offstage.NewJob) ([]offstage.Inserted, error) {

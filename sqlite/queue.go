@@ -1,6 +1,10 @@
 package sqlite
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/offstagehq/offstage"
+)
 
 // op is one call's part of a transaction.
 type op struct {
@@ -9,6 +13,10 @@ type op struct {
 	mine   bool            // the writer has taken it
 	err    error
 	done   chan struct{} // closed when err is final
+
+	// Of an insert, which may be carried out with others instead of run:
+	jobs     []offstage.NewJob
+	inserted []offstage.Inserted
 }
 
 // opQueue is what waits for the writer.

@@ -18,10 +18,13 @@ func (s *Store) write(ctx context.Context, name string, run func(*tx) error) err
 
 // writeMany is write for about weight rows.
 func (s *Store) writeMany(ctx context.Context, name string, weight int, run func(*tx) error) error {
+	return s.writeOp(ctx, name, &op{run: run, weight: weight, done: make(chan struct{})})
+}
+
+func (s *Store) writeOp(ctx context.Context, name string, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o := &op{run: run, weight: weight, done: make(chan struct{})}
 	if !s.queue.push(o) {
 		return offstage.ErrClosed
 	}
@@ -149,12 +152,8 @@ func (s *Store) commit(c *conn) error {
 func (s *Store) perform(c *conn, ops []*op) error {
 	t, wrote := s.newTx(c), c.writes
 	err := func() error {
-		for _, o := range ops {
-			before := c.writes
-			t.now = time.Now().UnixMicro()
-			if o.err = o.run(t); o.err != nil && (c.writes != before || codeOf(o.err) != 0) {
-				return o.err
-			}
+		if err := carryOut(t, c, ops); err != nil {
+			return err
 		}
 		if err := t.flush(); err != nil {
 			return err
@@ -173,5 +172,26 @@ func (s *Store) perform(c *conn, ops []*op) error {
 		s.commits.Add(1)
 	}
 	s.keep(t)
+	return nil
+}
+
+// carryOut runs the ops, one after the other; inserts that are side by side are one.
+func carryOut(t *tx, c *conn, ops []*op) error {
+	for len(ops) > 0 {
+		t.now = time.Now().UnixMicro()
+		n := inserts(ops)
+		if n > 1 {
+			if err := t.insertTogether(ops[:n]); err != nil {
+				return err
+			}
+			ops = ops[n:]
+			continue
+		}
+		o, before := ops[0], c.writes
+		if o.err = o.run(t); o.err != nil && (c.writes != before || codeOf(o.err) != 0) {
+			return o.err
+		}
+		ops = ops[1:]
+	}
 	return nil
 }
