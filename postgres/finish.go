@@ -114,13 +114,14 @@ func (s *Store) finish(ctx context.Context, f *flush) error {
 // flush is a FinishRequest on its way.
 type flush struct {
 	offstage.FinishRequest
-	again   bool               // some of it was recorded before
-	order   []*offstage.Result // by job and run: opposite orders would deadlock
-	claims  []int64            // all that are named, in order
-	old     []int64            // those of them that are older than a minute
-	counted map[runKey]offstage.State
-	readied []offstage.ID // jobs that became ready by it
-	awaited bool          // jobs ended, and somebody is to be told
+	again   bool                      // some of it was recorded before
+	order   []*offstage.Result        // by job and run: opposite orders would deadlock
+	claims  []int64                   // all that are named, in order
+	old     []int64                   // those of them that are older than a minute
+	all     bool                      // of the results count, as they are
+	counted map[runKey]offstage.State // if not: those that do
+	readied []offstage.ID             // jobs that became ready by it
+	awaited bool                      // jobs ended, and somebody is to be told
 }
 
 // runKey names one run of a job.
@@ -262,6 +263,10 @@ func (f *flush) ran() string {
 
 // count notes which results were recorded now. jobs and runs are null if all were.
 func (f *flush) count(n int, jobs, runs, cancelled *string) error {
+	f.all, f.counted = n == len(f.order) && cancelled == nil, nil
+	if f.all {
+		return nil
+	}
 	f.counted = make(map[runKey]offstage.State, n)
 	if jobs == nil && n > 0 {
 		for _, r := range f.order {
@@ -315,6 +320,15 @@ func parseInts(text string) ([]int64, error) {
 	return numbers, nil
 }
 
+// next returns the state that a job took by a result, if that counted.
+func (f *flush) next(r *offstage.Result) (next offstage.State, counted bool) {
+	if f.all {
+		return r.Next, true
+	}
+	next, counted = f.counted[runKey{r.Job, r.Run}]
+	return next, counted
+}
+
 // verdicts answers for each result in the caller's order. Those that were not
 // recorded now were either recorded before under this very claim, or are refused.
 func (s *Store) verdicts(ctx context.Context, f *flush) ([]offstage.Verdict, error) {
@@ -322,10 +336,9 @@ func (s *Store) verdicts(ctx context.Context, f *flush) ([]offstage.Verdict, err
 	var open []int
 	for i := range f.Results {
 		r := &f.Results[i]
-		key := runKey{r.Job, r.Run}
-		if next, counted := f.counted[key]; counted {
+		if next, counted := f.next(r); counted {
 			verdicts[i] = offstage.Verdict{Kind: offstage.Counted, Next: next}
-			delete(f.counted, key) // the same result a second time is a repeat
+			delete(f.counted, runKey{r.Job, r.Run}) // the same result a second time is a repeat
 		} else {
 			open = append(open, i)
 		}

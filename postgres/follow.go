@@ -47,7 +47,7 @@ func (s *Store) queueFollowUps(b *pgx.Batch, f *flush) {
 	var freed []heldKey
 	f.readied = nil
 	for _, r := range f.order {
-		next, counted := f.counted[runKey{r.Job, r.Run}]
+		next, counted := f.next(r)
 		switch {
 		case !counted:
 		case next.Terminal():

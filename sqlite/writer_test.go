@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -93,6 +94,52 @@ func groupsCommitTogether(t *testing.T) {
 	}
 	if page, err := s.List(t.Context(), offstage.Filter{State: offstage.Ready}); err != nil || len(page.Jobs) != 4+inserts {
 		t.Errorf("%d ready jobs, %v; want %d: the claim that failed took one", len(page.Jobs), err, 4+inserts)
+	}
+}
+
+// Inserts of many callers are stored in few statements, and each gets its own ids.
+func TestInsertsOfManyAreStoredTogether(t *testing.T) {
+	synctest.Test(t, insertsTogether)
+}
+
+func insertsTogether(t *testing.T) {
+	s := openFile(t, WithoutWatch())
+	s.mustInsert(t, 1)
+	if err := s.site.gate.lock(t.Context()); err != nil { // all of the following waits
+		t.Fatal(err)
+	}
+	before := s.out.ran.Load()
+	const callers, each = 32, 2
+	got := make([][]offstage.Inserted, callers)
+	var group sync.WaitGroup
+	for i := range callers {
+		group.Go(func() {
+			first, second := echoJob(), echoJob()
+			first.Args, second.Args = fmt.Appendf(nil, `[%d,0]`, i), fmt.Appendf(nil, `[%d,1]`, i)
+			if i == callers/2 {
+				first.Delay = time.Hour // not of the usual kind
+			}
+			var err error
+			if got[i], err = s.Insert(context.Background(), []offstage.NewJob{first, second}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	synctest.Wait() // for the last of them to queue
+	if err := s.site.gate.unlock(); err != nil {
+		t.Fatal(err)
+	}
+	group.Wait()
+	if ran := s.out.ran.Load() - before; ran >= callers*each {
+		t.Errorf("%d statements for %d jobs", ran, callers*each)
+	}
+	for i, inserted := range got {
+		for n, job := range inserted {
+			args, err := s.LoadArgs(t.Context(), job.ID)
+			if want := fmt.Sprintf(`[%d,%d]`, i, n); err != nil || string(args) != want {
+				t.Errorf("job %d has the arguments %s, %v; want %s", job.ID, args, err, want)
+			}
+		}
 	}
 }
 

@@ -388,4 +388,25 @@ var ofPostgres = []mutant{
 		new:  "\t\tg.rest = 0\n",
 		pkg:  "./postgres", test: "TestGroupsDoNotWaitInVain",
 	},
+	{
+		name: "PostgreSQL: a claim does not say how often a job has failed",
+		file: "postgres/claim.go",
+		old:  "nullif(p.errors, 0)",
+		new:  "NULL::int",
+		pkg:  "./postgres", test: `TestStore/pg\d+/finish/retrying`,
+	},
+	{
+		name: "PostgreSQL: a claim does not say which kinds are paused",
+		file: "postgres/claim.go",
+		old:  "FROM offstage.kind WHERE paused)::text, 'UTF8')",
+		new:  "FROM offstage.kind WHERE paused AND id < 0)::text, 'UTF8')",
+		pkg:  "./postgres", test: `TestStore/pg\d+/pause/kind`,
+	},
+	{
+		name: "PostgreSQL: a lone caller's group holds up those that come meanwhile",
+		file: "postgres/group.go",
+		old:  "\tif len(g.waiting) > 0 {\n\t\tg.running.Go(g.run)\n\t} else {\n\t\tg.sending = false\n\t}",
+		new:  "\tg.sending = false",
+		pkg:  "./postgres", test: "TestCallersThatComeBackShareAGroup",
+	},
 }

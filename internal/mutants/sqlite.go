@@ -219,4 +219,25 @@ var ofSQLite = []mutant{
 		new:  "SELECT job, worker",
 		pkg:  "./sqlite", test: "TestAnEarlierVersionWritesToo",
 	},
+	{
+		name: "SQLite: callers whose jobs are stored together get each other's ids",
+		file: "sqlite/insert.go",
+		old:  "o.inserted, inserted = inserted[:len(o.jobs):len(o.jobs)], inserted[len(o.jobs):]",
+		new:  "o.inserted = inserted[:len(o.jobs):len(o.jobs)]",
+		pkg:  "./sqlite", test: "TestInsertsOfManyAreStoredTogether",
+	},
+	{
+		name: "SQLite: a claim forgets how often a job has been tried",
+		file: "sqlite/claim.go",
+		old:  "CASE WHEN r.run <> 1 OR r.errors <> 0 OR r.lost <> 0 OR j.max_attempts <> 0 OR j.timeout <> 0\n",
+		new:  "CASE WHEN j.max_attempts <> 0 OR j.timeout <> 0\n",
+		pkg:  "./sqlite", test: "TestStore/finish/retrying",
+	},
+	{
+		name: "SQLite: a claim takes all up to the number of its last job, wherever that lies",
+		file: "sqlite/claim.go",
+		old:  "\tif !r.null(5) {\n",
+		new:  "\tif !r.null(5) && at.band > 1 {\n",
+		pkg:  "./sqlite", test: "TestStore/claim/front",
+	},
 }
