@@ -49,9 +49,9 @@ type attempt struct {
 	// entered, or will not be soon. It belongs to the attempt's goroutine.
 	entering *sync.WaitGroup
 	stay     *stay // in the ward, of a suspect; nil: it has not come there
-	bed      bed   // in the ward, of one that is no suspect
+	place    place // in the ward, of one that is no suspect
 
-	place     int       // guarded by book.mu: in book.live
+	index     int       // guarded by book.mu: in book.live
 	ignoring  time.Time // guarded by book.mu: since when its end was seen to be ignored
 	reported  bool      // guarded by book.mu: as deaf
 	settling  bool      // guarded by book.mu: the handler has returned
@@ -109,7 +109,7 @@ func (b *book) enter(s *session, seq int64, attempts []*attempt) {
 	c := &claim{claimKey: claimKey{s, seq}, open: len(attempts)}
 	b.claims[c.claimKey] = c
 	for _, a := range attempts {
-		a.claim, a.place = c, len(b.live)
+		a.claim, a.index = c, len(b.live)
 		b.live = append(b.live, a)
 		b.free[a.pool]--
 	}
@@ -142,7 +142,7 @@ func (b *book) leave(a *attempt, record func()) {
 	record()
 	b.free[a.pool]++
 	last := len(b.live) - 1
-	b.live[a.place], b.live[last].place = b.live[last], a.place
+	b.live[a.index], b.live[last].index = b.live[last], a.index
 	b.live[last] = nil
 	b.live = b.live[:last]
 	b.quiet.set()

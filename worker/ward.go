@@ -23,9 +23,9 @@ type ward struct {
 	stay     *stay    // guarded by mu: the suspect's; nil: others may start
 }
 
-// bed is where an attempt stands among those that run in the ward, by their
+// place is where an attempt stands among those that run in the ward, by their
 // starts. It belongs to the ward.
-type bed struct {
+type place struct {
 	since          time.Time
 	older, younger *attempt
 }
@@ -47,9 +47,9 @@ func (w *ward) enter(a *attempt, at time.Time) (wait <-chan struct{}) {
 	if w.stay != nil {
 		return w.stay.over
 	}
-	a.bed = bed{since: at, older: w.youngest}
+	a.place = place{since: at, older: w.youngest}
 	if w.youngest != nil {
-		w.youngest.bed.younger = a
+		w.youngest.place.younger = a
 	}
 	w.youngest = a
 	return nil
@@ -59,16 +59,16 @@ func (w *ward) enter(a *attempt, at time.Time) (wait <-chan struct{}) {
 func (w *ward) leave(a *attempt) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	older, younger := a.bed.older, a.bed.younger
+	older, younger := a.place.older, a.place.younger
 	if older != nil {
-		older.bed.younger = younger
+		older.place.younger = younger
 	}
 	if younger != nil {
-		younger.bed.older = older
+		younger.place.older = older
 	} else {
 		w.youngest = older
 	}
-	a.bed = bed{}
+	a.place = place{}
 	if w.stay != nil {
 		w.stay.left.set()
 	}
@@ -97,7 +97,7 @@ func (w *ward) young(at time.Time) time.Duration {
 	if w.youngest == nil {
 		return 0
 	}
-	return w.apart - at.Sub(w.youngest.bed.since)
+	return w.apart - at.Sub(w.youngest.place.since)
 }
 
 // begin says that the suspect starts: its stay ends after the time apart.
