@@ -184,9 +184,6 @@ func (t *tx) take(known *names, queue *line, pool, slots, most int, held []heldJ
 	return held, jobs, err
 }
 
-// place is where a ready job is in its queue.
-type place struct{ priority, band, seq int64 }
-
 // claimedJob reads a row of sqlFirstReady.
 func claimedJob(r row, known *names, queue *line) (job offstage.ClaimedJob, at place, err error) {
 	packed := r.num(1)

@@ -21,6 +21,9 @@ const (
 	bandArrival = 1 // all others
 )
 
+// place is where a ready job is in its queue.
+type place struct{ priority, band, seq int64 }
+
 // Where the ready row of a job j is: always at the job's queue and priority, so whoever
 // changes these moves the ready row first. One that came with the job is in the band of
 // arrival with the job's id for its seq; for all others m, the index
