@@ -134,6 +134,16 @@ func (s *Store) next(method string) Fault {
 	return fault
 }
 
+// now returns the fault of a method at this moment, whichever of its calls suffer it.
+func (s *Store) now(method string) Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault.Method != "" && s.fault.Method != method {
+		return Fault{}
+	}
+	return s.fault
+}
+
 // call carries out one call of the contract under the fault.
 func call[R any](ctx context.Context, s *Store, method string, do func() (R, error)) (R, error) {
 	var none R
@@ -160,6 +170,10 @@ func call[R any](ctx context.Context, s *Store, method string, do func() (R, err
 		case <-timer.C:
 		case <-ctx.Done():
 			return none, &offstage.StoreError{Class: offstage.FaultUnknown, Op: method, Err: ctx.Err()}
+		}
+		if later := s.now(method); later.Mode == Before { // it never came to be carried out
+			fault = later
+			return fail()
 		}
 	}
 	return do()
