@@ -79,7 +79,7 @@ func (s *Store) freshStatements(rows []row) (take, insert statement) {
 	periods := ints(rows, func(r *row) int64 { return r.unique.Period.Microseconds() })
 	modes := ints(rows, func(r *row) int64 { return int64(r.unique.Mode) })
 	take = statement{s.sql(takeFreeKeysSQL), []any{s.now(), keys, ids, periods}}
-	insert = statement{s.sql(insertTakenSQL), append(append(s.insertFacts(rows), s.insertTimes(rows)...), modes, keys)}
+	insert = statement{s.sql(insertTakenSQL), append(s.insertMixed(rows), modes, keys)}
 	return take, insert
 }
 

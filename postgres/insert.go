@@ -15,17 +15,24 @@ import (
 
 // row is a new job as it will be stored. It shares no memory with the caller.
 type row struct {
-	id          int64
+	id int64
+	terms
+	delay  time.Duration // 0: see at
+	at     time.Time     // zero: after delay
+	args   string
+	extra  string // JSON, or "": none
+	unique *offstage.UniqueKey
+}
+
+// terms are what the jobs of one call, and often those of many, have in common.
+type terms struct {
 	kind, queue int32
 	priority    int
 	maxAttempts int
 	timeout     time.Duration
-	delay       time.Duration // 0: see at
-	at          time.Time     // zero: after delay
-	args        string
-	extra       string // JSON, or "": none
-	unique      *offstage.UniqueKey
 }
+
+func (r *row) common() terms { return r.terms }
 
 func (r *row) due() bool { return r.delay <= 0 && r.at.IsZero() }
 
@@ -116,9 +123,11 @@ func (s *Store) rows(ctx context.Context, jobs []offstage.NewJob, newIDs func(co
 	for i := range jobs {
 		job := &jobs[i]
 		rows[i] = row{
-			id: taken[i], kind: kindIDs[i], queue: queueIDs[i], priority: job.Priority,
-			maxAttempts: job.MaxAttempts, timeout: job.Timeout, delay: max(job.Delay, 0),
-			args: string(job.Args), unique: job.Unique,
+			id: taken[i], delay: max(job.Delay, 0), args: string(job.Args), unique: job.Unique,
+			terms: terms{
+				kind: kindIDs[i], queue: queueIDs[i], priority: job.Priority,
+				maxAttempts: job.MaxAttempts, timeout: job.Timeout,
+			},
 		}
 		if u := job.Unique; u != nil && u.Mode == offstage.Debounce {
 			rows[i].delay = u.Wait
@@ -139,13 +148,24 @@ func (s *Store) rows(ctx context.Context, jobs []offstage.NewJob, newIDs func(co
 // timeFormat is how times are written for the server.
 const timeFormat = "2006-01-02T15:04:05.999999Z07:00"
 
+// insertAlikeSQL stores jobs that are due at once and have their terms in common: $4
+// to $8, of which other statements get an array each. $1 is the time (null: the
+// server's), $2 the nonce; ids, arguments and extras are arrays. It reads no index.
+const insertAlikeSQL = `WITH j AS (
+	INSERT INTO offstage.job (id, created_at, run_at, timeout, nonce, kind, queue, max_attempts, priority, args, extra)
+	SELECT u.id, t.now, t.now, $8::bigint, $2::bigint, $4::int, $5::int, $7::int, $6::smallint, u.args, u.extra
+	FROM (SELECT coalesce($1::timestamptz, statement_timestamp()) AS now) t,
+		unnest($3::bigint[], $9::text[], $10::text[]) AS u (id, args, extra)
+)
+INSERT INTO offstage.ready (queue, lane, job, since, run, moved)
+SELECT $5, $6 * 2 + 1, u.id, coalesce($1, statement_timestamp()), 1, false FROM unnest($3) AS u (id)`
+
 // newFacts are a new job's values from timeout to extra. Where a column's values
 // are all alike, only the first is sent: the others are null.
 const newFacts = `coalesce(u.timeout, ($8::bigint[])[1]), $2::bigint, coalesce(u.kind, ($4::int[])[1]), coalesce(u.queue, ($5::int[])[1]),
 		coalesce(u.max_attempts, ($7::int[])[1]), coalesce(u.priority, ($6::smallint[])[1]), u.args, u.extra`
 
-// insertReadySQL stores jobs that are due at once. $1 is the time (null: the
-// server's), $2 the nonce; one array for each column. It reads no index.
+// insertReadySQL is insertAlikeSQL for jobs that differ in their terms.
 const insertReadySQL = `WITH j AS (
 	INSERT INTO offstage.job (id, created_at, run_at, timeout, nonce, kind, queue, max_attempts, priority, args, extra)
 	SELECT u.id, t.now, t.now, ` + newFacts + `
@@ -215,37 +235,47 @@ func inOrder(rows []row) []row {
 // insertStatement returns the statement and its parameters for rows.
 func (s *Store) insertStatement(rows []row, batch int64) (string, []any) {
 	rows = inOrder(rows)
-	args := s.insertFacts(rows)
-	if batch == 0 && alike(rows, (*row).due) && rows[0].due() {
-		return s.sql(insertReadySQL), args
+	ready := batch == 0 && alike(rows, (*row).due) && rows[0].due()
+	switch {
+	case ready && alike(rows, (*row).common):
+		return s.sql(insertAlikeSQL), s.insertFacts(rows, rows[0].params()...)
+	case ready:
+		return s.sql(insertReadySQL), s.insertFacts(rows, columns(rows)...)
+	case batch == 0:
+		return s.sql(insertMixedSQL), s.insertMixed(rows)
 	}
-	args = append(args, s.insertTimes(rows)...)
-	if batch == 0 {
-		return s.sql(insertMixedSQL), args
-	}
-	return s.sql(insertStagedSQL), append(args, batch)
+	return s.sql(insertStagedSQL), append(s.insertMixed(rows), batch)
 }
 
-// insertFacts are the first ten parameters of a statement that stores rows.
-func (s *Store) insertFacts(rows []row) []any {
+// insertFacts are the first ten parameters of a statement that stores rows. The rows'
+// terms are five of them.
+func (s *Store) insertFacts(rows []row, terms ...any) []any {
+	args := append(make([]any, 0, 14), s.now(), s.nonce, ints(rows, func(r *row) int64 { return r.id }))
+	return append(append(args, terms...),
+		texts(rows, func(r *row) (string, bool) { return r.args, true }),
+		optional(rows, func(r *row) string { return r.extra }))
+}
+
+// insertMixed are twelve: the facts of rows, and when they are due.
+func (s *Store) insertMixed(rows []row) []any {
+	return append(s.insertFacts(rows, columns(rows)...),
+		column(rows, func(r *row) int64 { return r.delay.Microseconds() }),
+		optional(rows, (*row).time))
+}
+
+// params are terms as parameters.
+func (t *terms) params() []any {
+	return []any{t.kind, t.queue, t.priority, t.maxAttempts, t.timeout.Microseconds()}
+}
+
+// columns are the terms of rows, an array for each.
+func columns(rows []row) []any {
 	return []any{
-		s.now(), s.nonce,
-		ints(rows, func(r *row) int64 { return r.id }),
 		column(rows, func(r *row) int64 { return int64(r.kind) }),
 		column(rows, func(r *row) int64 { return int64(r.queue) }),
 		column(rows, func(r *row) int64 { return int64(r.priority) }),
 		column(rows, func(r *row) int64 { return int64(r.maxAttempts) }),
 		column(rows, func(r *row) int64 { return r.timeout.Microseconds() }),
-		texts(rows, func(r *row) (string, bool) { return r.args, true }),
-		optional(rows, func(r *row) string { return r.extra }),
-	}
-}
-
-// insertTimes are the two after them, if not all rows are due at once.
-func (s *Store) insertTimes(rows []row) []any {
-	return []any{
-		column(rows, func(r *row) int64 { return r.delay.Microseconds() }),
-		optional(rows, (*row).time),
 	}
 }
 

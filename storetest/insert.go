@@ -14,6 +14,7 @@ import (
 var insertCases = []Case{
 	{"insert/one", "Insert answers an id from 1 to 2^53-1; the job is ready and known by what it was given.", insertOne},
 	{"insert/many in order", "Insert answers one Inserted for each job, in order, each with an id of its own.", insertMany},
+	{"insert/each its own", "Jobs of one call that differ in one value alone keep each its own.", insertEachItsOwn},
 	{"insert/nothing", "Insert of no jobs stores nothing and is no error.", insertNothing},
 	{"insert/ended context", "Insert stores all or none: with a context that has ended it stores none and says why.", insertEndedContext},
 	{"insert/args byte for byte", "Args are kept byte for byte.", insertArgs},
@@ -73,6 +74,31 @@ func insertMany(r *rig) {
 		seen[id] = true
 		if i%97 == 0 {
 			same(r, fmt.Sprintf("args of job %d", i), string(r.get(id).Args), fmt.Sprint(i))
+		}
+	}
+}
+
+// insertEachItsOwn guards stores that write what jobs have in common once.
+func insertEachItsOwn(r *rig) {
+	usual := offstage.NewJob{
+		Kind: "send_mail", Queue: "mail", Priority: 3, Args: []byte("{}"), MaxAttempts: 7, Timeout: 90 * time.Second,
+	}
+	for _, differ := range []func(job *offstage.NewJob){
+		func(job *offstage.NewJob) { job.Kind = "echo" },
+		func(job *offstage.NewJob) { job.Queue = "default" },
+		func(job *offstage.NewJob) { job.Priority = 8 },
+		func(job *offstage.NewJob) { job.Args = []byte("[]") },
+		func(job *offstage.NewJob) { job.MaxAttempts = 1 },
+		func(job *offstage.NewJob) { job.Timeout = time.Hour },
+		func(job *offstage.NewJob) { job.Extra.Tags = []string{"red"} },
+	} {
+		jobs := []offstage.NewJob{usual, usual, usual}
+		differ(&jobs[1])
+		for i, id := range r.insert(jobs...) {
+			got := r.get(id)
+			same(r, "terms", fmt.Sprint(got.Kind, got.Queue, got.Priority, got.MaxAttempts, got.Timeout, string(got.Args), got.Tags),
+				fmt.Sprint(jobs[i].Kind, jobs[i].Queue, jobs[i].Priority, jobs[i].MaxAttempts, jobs[i].Timeout, string(jobs[i].Args), jobs[i].Extra.Tags))
+			same(r, "state", got.State, offstage.Ready)
 		}
 	}
 }

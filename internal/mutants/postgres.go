@@ -52,6 +52,13 @@ var ofPostgres = []mutant{
 		pkg:  "./postgres", test: "TestASweepMovesWhatHasWaitedForLong",
 	},
 	{
+		name: "PostgreSQL: jobs of one call get the terms of the first",
+		file: "postgres/insert.go",
+		old:  "{ return r.terms }",
+		new:  "{ return terms{kind: r.kind, queue: r.queue} }",
+		pkg:  "./postgres", test: `TestStore/pg\d+/insert/each_its_own`,
+	},
+	{
 		name: "PostgreSQL: jobs of one call get the numbers of others",
 		file: "postgres/insert.go",
 		old:  "\t\trows[place].id = ids[nr]\n",
