@@ -15,13 +15,11 @@ type standing struct {
 	state   offstage.State
 	runAt   int64
 	key     []byte
-	band    int64 // of a ready job
-	seq     int64
 }
 
 // One job with the one row that says where it stands, by the same keys as sqlInfo.
 const sqlStanding = `SELECT j.queue, j.priority, j.kind, j.run_at, j.uniq_key,
-r.run, r.errors, r.lost, r.band, r.seq,
+r.run, r.errors, r.lost,
 s.run, s.errors, s.lost, s.retry,
 p.run, p.errors, p.lost,
 g.batch, g.run_at, b.published,
@@ -40,7 +38,7 @@ func (t *tx) find(id offstage.ID) (standing, error) {
 	if err != nil {
 		return standing{}, err
 	}
-	if r == nil || !r.null(17) && !r.yes(19) {
+	if r == nil || !r.null(15) && !r.yes(17) {
 		return standing{}, offstage.ErrNotFound
 	}
 	at := standing{kind: r.num(2), runAt: r.num(3), key: r.blob(4)}
@@ -48,25 +46,25 @@ func (t *tx) find(id offstage.ID) (standing, error) {
 	count := func(i int) { at.run, at.errors, at.lost = r.int(i), r.int(i+1), r.int(i+2) }
 	switch {
 	case !r.null(5):
-		at.state, at.band, at.seq = offstage.Ready, r.num(8), r.num(9)
+		at.state = offstage.Ready
 		count(5)
-	case !r.null(10):
+	case !r.null(8):
 		at.state = offstage.Scheduled
-		if r.yes(13) {
+		if r.yes(11) {
 			at.state = offstage.Retrying
 		}
-		count(10)
-	case !r.null(14):
+		count(8)
+	case !r.null(12):
 		at.state = offstage.Blocked
-		count(14)
-	case !r.null(17):
+		count(12)
+	case !r.null(15):
 		at.state = offstage.Ready
-		if r.num(18) > t.now {
+		if r.num(16) > t.now {
 			at.state = offstage.Scheduled
 		}
-	case offstage.State(r.num(23)).Terminal():
-		at.state = offstage.State(r.num(23))
-		count(20)
+	case offstage.State(r.num(21)).Terminal():
+		at.state = offstage.State(r.num(21))
+		count(18)
 	default:
 		at.state = offstage.Running
 	}
