@@ -318,10 +318,15 @@ func (s *Store) storeGroup(ctx context.Context, group []*insertion) (answer func
 	}
 	err := s.store(ctx, rows, 0)
 	if len(group) > 1 && err != nil && offstage.ClassOf(err) == offstage.FaultData {
-		for _, m := range group {
-			m.done <- s.store(ctx, m.rows, 0)
+		errs := make([]error, len(group))
+		for i, m := range group {
+			errs[i] = s.store(ctx, m.rows, 0)
 		}
-		return func() {}
+		return func() {
+			for i, m := range group {
+				m.done <- errs[i]
+			}
+		}
 	}
 	return func() {
 		for _, m := range group {
