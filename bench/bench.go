@@ -50,6 +50,9 @@ func newBench(o options) (*bench, error) {
 		return nil, err
 	}
 	b.tasks, err = plan(found, list(o.only))
+	if b.budget > 0 {
+		hurry(b.tasks)
+	}
 	if err == nil && len(b.tasks) == 0 {
 		err = errors.New("none of these systems has any of these scenarios")
 	}

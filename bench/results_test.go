@@ -69,6 +69,29 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// A quick run ends when its time is up: by then it has to have what matters most, of
+// both stores. A full one measures side by side what is compared.
+func TestQuickRunsBeginWithTheCore(t *testing.T) {
+	order := func(o options) string {
+		o.systems, o.only = "offstage", "drain,queues50,held,sqlite/drain"
+		b, err := newBench(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var keys []string
+		for _, task := range b.tasks {
+			keys = append(keys, task.key)
+		}
+		return strings.Join(keys, " ")
+	}
+	if got, want := order(options{quick: true}), "drain held sqlite/drain queues50"; got != want {
+		t.Errorf("a quick run measures %s, want %s", got, want)
+	}
+	if got, want := order(options{}), "drain queues50 held sqlite/drain"; got != want {
+		t.Errorf("a full run measures %s, want %s", got, want)
+	}
+}
+
 func TestPercentile(t *testing.T) {
 	sorted := []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 	if p := percentile(sorted, 0.5); p != 6 {

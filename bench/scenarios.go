@@ -13,6 +13,7 @@ type scenario struct {
 	what    string // for people
 	unit    string
 	once    bool     // measured once and not in every round
+	core    bool     // comes before the others when time is short
 	low     bool     // less is better
 	all     bool     // shown at every system's defaults too
 	servers []server // nil: all
@@ -24,26 +25,26 @@ type scenario struct {
 // comes right after it, and those of five minutes at the end, since a machine is slower
 // after them.
 var scenarios = []*scenario{
-	{key: "insert1", what: "1 caller inserts one by one", unit: "jobs/s", local: true, measure: insert1},
-	{key: "insert16", what: "16 callers insert one by one", unit: "jobs/s", local: true, measure: insert16},
-	{key: "bulk", what: "1 caller inserts 1,000 per call", unit: "jobs/s", local: true, measure: bulk},
+	{key: "insert1", what: "1 caller inserts one by one", unit: "jobs/s", core: true, local: true, measure: insert1},
+	{key: "insert16", what: "16 callers insert one by one", unit: "jobs/s", core: true, local: true, measure: insert16},
+	{key: "bulk", what: "1 caller inserts 1,000 per call", unit: "jobs/s", core: true, local: true, measure: bulk},
 	{key: "unique", what: "16 callers insert one by one, each job with a key of its own", unit: "jobs/s", measure: unique},
-	{key: "drain", what: "preloaded no-op jobs until all are recorded", unit: "jobs/s", all: true, local: true, measure: drain},
-	{key: "backlog", what: "drain of a deep backlog, from its start", unit: "jobs/s", once: true, local: true, measure: backlog},
+	{key: "drain", what: "preloaded no-op jobs until all are recorded", unit: "jobs/s", core: true, all: true, local: true, measure: drain},
+	{key: "backlog", what: "drain of a deep backlog, from its start", unit: "jobs/s", core: true, once: true, local: true, measure: backlog},
 	{key: "scheduled", what: "drain beside many jobs of the future", unit: "jobs/s", once: true, measure: scheduled},
 	{key: "queues50", what: "drain of 50 queues", unit: "jobs/s", once: true, measure: queues50},
 	{key: "rtt2ms", what: "drain over a network with 2 ms round trip", unit: "jobs/s", once: true, local: true, servers: []server{onPostgres}, measure: rtt2ms},
 	{key: "workers4", what: "drain by 4 processes", unit: "jobs/s", measure: workers4},
 	{key: "retries", what: "drain of jobs that fail and will be retried later", unit: "jobs/s", measure: retries},
 	{key: "busy1ms", what: "drain of jobs of 1 ms, default slots", unit: "jobs/s", measure: busy1ms},
-	{key: "steady", what: "insert 1,000 per call while working, history kept", unit: "jobs/s", local: true, measure: steady},
-	{key: "latency", what: "from before Enqueue to the handler's first line, idle, default slots", unit: "ms (p50)", low: true, all: true, local: true, measure: latency},
+	{key: "steady", what: "insert 1,000 per call while working, history kept", unit: "jobs/s", core: true, local: true, measure: steady},
+	{key: "latency", what: "from before Enqueue to the handler's first line, idle, default slots", unit: "ms (p50)", core: true, low: true, all: true, local: true, measure: latency},
 	{key: "latency50", what: "as latency, at half of the steady rate", unit: "ms (p50)", low: true, once: true, measure: latency50},
-	{key: "wal", what: "write-ahead log per job, inserted in bulk, worked and kept", unit: "bytes/job", low: true, once: true, local: true, servers: []server{onPostgres}, measure: wal},
+	{key: "wal", what: "write-ahead log per job, inserted in bulk, worked and kept", unit: "bytes/job", core: true, low: true, once: true, local: true, servers: []server{onPostgres}, measure: wal},
 	{key: "memory", what: "resident memory of steady work at 1,000 slots, GOGC as it comes", unit: "MB", low: true, once: true, local: true, measure: memory},
-	{key: "idle", what: "processor time of an idle worker process", unit: "% of a core", low: true, once: true, all: true, measure: idle},
+	{key: "idle", what: "processor time of an idle worker process", unit: "% of a core", core: true, low: true, once: true, all: true, measure: idle},
 	{key: "calm", what: "steady for as long as held and idletx, undisturbed: the rate at the end", unit: "jobs/s", once: true, local: true, servers: []server{onPostgres}, measure: calm},
-	{key: "held", what: "steady under a held REPEATABLE READ snapshot: the rate at the end", unit: "jobs/s", once: true, local: true, servers: []server{onPostgres}, measure: held},
+	{key: "held", what: "steady under a held REPEATABLE READ snapshot: the rate at the end", unit: "jobs/s", core: true, once: true, local: true, servers: []server{onPostgres}, measure: held},
 	{key: "idletx", what: "steady beside a transaction that wrote and stays open: the rate at the end", unit: "jobs/s", once: true, local: true, servers: []server{onPostgres}, measure: idleTx},
 }
 
@@ -85,6 +86,19 @@ type task struct {
 	key string
 	*scenario
 	systems []*system
+}
+
+// hurry puts the core first, on all servers: what comes last may not be measured.
+func hurry(tasks []task) {
+	slices.SortStableFunc(tasks, func(a, b task) int {
+		switch {
+		case a.core == b.core:
+			return 0
+		case a.core:
+			return -1
+		}
+		return 1
+	})
 }
 
 // plan lists what to measure, in order, on PostgreSQL and then on SQLite. Only names
