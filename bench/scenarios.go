@@ -90,15 +90,13 @@ type task struct {
 
 // hurry puts the core first, on all servers: what comes last may not be measured.
 func hurry(tasks []task) {
-	slices.SortStableFunc(tasks, func(a, b task) int {
-		switch {
-		case a.core == b.core:
+	place := func(t task) int {
+		if t.core {
 			return 0
-		case a.core:
-			return -1
 		}
 		return 1
-	})
+	}
+	slices.SortStableFunc(tasks, func(a, b task) int { return place(a) - place(b) })
 }
 
 // plan lists what to measure, in order, on PostgreSQL and then on SQLite. Only names
